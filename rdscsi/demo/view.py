@@ -1,0 +1,86 @@
+"""Shows the demonstration: a spinner on the step that is going on where there is a terminal, plain lines elsewhere."""
+
+import contextlib
+from collections.abc import Iterator
+
+from rich.console import Console
+from rich.live import Live
+from rich.rule import Rule
+from rich.spinner import Spinner
+from rich.table import Table
+from rich.text import Text
+
+from rdscsi.demo.essence import essence
+from rdscsi.demo.telling import ConsoleLine, Step
+
+_INDENT = "      "
+_PLAIN_WIDTH = 120
+
+
+class RichView:
+    """A view over a rich console. Finished steps are printed for good; only the last line is live."""
+
+    def __init__(self, console: Console, live: Live | None, *, full_lines: bool) -> None:
+        self._console = console
+        self._live = live
+        self._full_lines = full_lines
+
+    def chapter(self, title: str, text: str) -> None:
+        self._console.print()
+        self._console.print(Rule(Text(title, style="bold"), align="left", characters="─"))
+        if text:
+            self._console.print(Text(text, style="dim"))
+
+    def say(self, text: str) -> None:
+        self._console.print(Text(text))
+
+    def begin(self, step: Step) -> None:
+        if self._live:
+            self._live.update(Spinner("dots", Text(f" {step.title} …", style="cyan")), refresh=True)
+
+    def end(self, step: Step) -> None:
+        if self._live:
+            self._live.update(Text(""), refresh=True)
+        self._console.print(_heading(step))
+        for line in step.lines:
+            for row in self._rows(line):
+                self._console.print(row, soft_wrap=self._full_lines, overflow="ellipsis", no_wrap=True)
+        for remark in step.remarks:
+            self._console.print(Text(f"{_INDENT}→ {remark}"), soft_wrap=True)
+        if step.error:
+            self._console.print(Text(f"{_INDENT}{step.error}", style="red"), soft_wrap=True)
+
+    def _rows(self, line: ConsoleLine) -> Iterator[Text]:
+        clock = f"{line.seconds:7.3f} s"
+        shown = [line.text] if self._full_lines else essence(line.text) or ["(looks only)"]
+        ending = "" if line.outcome == "done" else f"  [{line.outcome}]"
+        for index, statement in enumerate(shown):
+            yield Text.assemble(
+                (f"{clock if index == 0 else '':>{len(_INDENT) + len(clock)}}  ", "dim"),
+                (statement, "green"),
+                (ending if index == len(shown) - 1 else "", "red"),
+            )
+
+
+@contextlib.contextmanager
+def open_view(*, full_lines: bool) -> Iterator[RichView]:
+    """Show on standard output: live on a terminal, plain otherwise."""
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        yield RichView(Console(highlight=False, width=_PLAIN_WIDTH), None, full_lines=full_lines)
+        return
+    with Live(console=console, transient=True, refresh_per_second=10) as live:
+        yield RichView(console, live, full_lines=full_lines)
+
+
+def _heading(step: Step) -> Table:
+    mark = Text("✗", style="bold red") if step.error else Text("✓", style="bold green")
+    row = Table.grid(padding=(0, 1))
+    row.add_column(width=1)
+    row.add_column(width=60)
+    row.add_column(justify="right", width=9)
+    row.add_column()
+    lines = len(step.lines)
+    counted = "" if not lines else "1 console line" if lines == 1 else f"{lines} console lines"
+    row.add_row(mark, Text(step.title, style="bold"), f"{step.seconds:.2f} s", Text(counted, style="dim"))
+    return row

@@ -1,0 +1,76 @@
+"""Changes to the journal's records. A change is applied inside a transaction of the journal, with others or alone.
+
+They are given to `Journal.operation`, `Operation.record`, `Operation.finish` and `Journal.commit`.
+"""
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import sqlite
+
+from rdscsi.journal import schema
+from rdscsi.journal.records import StageRecord, Tombstone, VolumeRecord
+
+RESERVED_META = "journal."  # keys that only the journal itself writes
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One change, opaque to its users. `what` names it for people; `apply` runs in the journal's transaction."""
+
+    what: str
+    apply: Callable[[sa.Connection], None]
+
+
+def put_volume(record: VolumeRecord) -> Change:
+    """Keep this record of a volume in place of any other."""
+    return _put(f"put_volume {record.volume_id}", schema.volumes, asdict(record), "volume_id")
+
+
+def drop_volume(volume_id: str, tombstone: Tombstone | None) -> Change:
+    """Forget a volume, leaving a tombstone where something of it could come back. Forgetting twice is no error."""
+    bury = _bury(tombstone) if tombstone is not None else None
+
+    def apply(connection: sa.Connection) -> None:
+        connection.execute(sa.delete(schema.volumes).where(schema.volumes.c.volume_id == volume_id))
+        if bury is not None:
+            bury.apply(connection)
+
+    return Change(f"drop_volume {volume_id}", apply)
+
+
+def put_stage(record: StageRecord) -> Change:
+    """Keep this record of a staged volume in place of any other."""
+    return _put(f"put_stage {record.volume_id}", schema.stages, asdict(record), "volume_id")
+
+
+def drop_stage(volume_id: str) -> Change:
+    """Forget that a volume is staged. Forgetting twice is no error."""
+
+    def apply(connection: sa.Connection) -> None:
+        connection.execute(sa.delete(schema.stages).where(schema.stages.c.volume_id == volume_id))
+
+    return Change(f"drop_stage {volume_id}", apply)
+
+
+def put_meta(key: str, value: str) -> Change:
+    """Keep a value under a key. Raises ValueError for the journal's own keys (`journal.…`)."""
+    if key.startswith(RESERVED_META):
+        raise ValueError(f"meta key {key!r}: keys that begin with {RESERVED_META!r} are the journal's own")
+    return _put(f"put_meta {key}", schema.meta, {"key": key, "value": value}, "key")
+
+
+def _bury(tombstone: Tombstone) -> Change:
+    return _put(f"bury {tombstone.volume_id}", schema.tombstones, asdict(tombstone), "volume_id", "backing")
+
+
+def _put(what: str, table: sa.Table, values: "dict[str, object]", *key: str) -> Change:
+    """Insert a row or replace all of it but its key."""
+    rest = {column: value for column, value in values.items() if column not in key}
+    statement = sqlite.insert(table).values(values).on_conflict_do_update(index_elements=key, set_=rest)
+
+    def apply(connection: sa.Connection) -> None:
+        connection.execute(statement)
+
+    return Change(what, apply)

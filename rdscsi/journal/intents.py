@@ -1,0 +1,162 @@
+"""What an operation writes: its intent, its breadcrumbs, its end. SQL only; the order of things is in `operation`.
+
+Each function returns a piece of work for the writer, which runs it in a savepoint of a shared transaction.
+"""
+
+import json
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import sqlalchemy as sa
+
+from rdscsi.errors import OperationPending
+from rdscsi.journal import schema
+from rdscsi.journal.changes import Change
+from rdscsi.journal.queries import ATTEMPT
+from rdscsi.journal.records import Json, Step
+from rdscsi.journal.retention import thin_trail
+from rdscsi.journal.writer import Work
+
+_o = schema.operations.c
+_FIND_OPEN = sa.select(schema.operations).where(_o.subject == sa.bindparam("of"), _o.state == "open")
+_INSERT = sa.insert(schema.operations)
+_ADOPT = (
+    sa.update(schema.operations)
+    .where(_o.id == sa.bindparam("of"))
+    .values(attempts=_o.attempts + 1, incarnation=sa.bindparam("now_in"))
+)
+_UPDATE_OPEN = sa.update(schema.operations).where(_o.id == sa.bindparam("of"), _o.state == "open")
+_CLOSE = _UPDATE_OPEN.values(
+    state=sa.bindparam("to"), closed_at=sa.bindparam("when"), outcome=sa.bindparam("as"), error=sa.bindparam("why")
+)
+_NOTE_ERROR = _UPDATE_OPEN.values(error=sa.bindparam("why"))
+_TOUCH = sa.select(_o.number).where(_o.id == sa.bindparam("of"), _o.state == "open")
+_INSERT_STEP = sa.insert(schema.steps)
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """What an operation is about; `request_json` is canonical. `resumed`: an earlier attempt had committed it."""
+
+    id: str
+    kind: str
+    subject: str
+    request_json: str
+    opened_at: float
+    resumed: bool = False
+
+    @property
+    def request(self) -> Mapping[str, Json]:
+        """The request as JSON values."""
+        parsed: Mapping[str, Json] = json.loads(self.request_json)
+        return parsed
+
+
+def beginning(
+    intent: Intent, *, supersedes: Collection[str], changes: Sequence[Change], incarnation: int
+) -> Work[Intent]:
+    """Commit an intent with its changes, or adopt the open one that says the same (its changes stand already).
+
+    Raises OperationPending when another operation is open for the subject and not of a superseded kind.
+    """
+
+    def work(connection: sa.Connection) -> Intent:
+        found = connection.execute(_FIND_OPEN, {"of": intent.subject}).one_or_none()
+        if found is not None:
+            if (found.kind, found.request) == (intent.kind, intent.request_json):
+                _adopt(connection, found.id, found.attempts + 1, intent.opened_at, incarnation)
+                return replace(intent, id=found.id, opened_at=found.opened_at, resumed=True)
+            _supersede(connection, found, intent, supersedes)
+        row = {"id": intent.id, "kind": intent.kind, "subject": intent.subject, "request": intent.request_json}
+        connection.execute(
+            _INSERT, row | {"state": "open", "opened_at": intent.opened_at, "incarnation": incarnation, "attempts": 1}
+        )
+        _apply(connection, changes)
+        return intent
+
+    return work
+
+
+def breadcrumb(operation_id: str, step: Step) -> Work[None]:
+    """Keep a step."""
+
+    def work(connection: sa.Connection) -> None:
+        _add_step(connection, operation_id, step)
+
+    return work
+
+
+def interruption(operation_id: str, step: Step) -> Work[None]:
+    """Keep why a body was left unfinished: as a step, and on the operation while it is open."""
+
+    def work(connection: sa.Connection) -> None:
+        connection.execute(_NOTE_ERROR, {"of": operation_id, "why": step.detail})
+        _add_step(connection, operation_id, step)
+
+    return work
+
+
+def recording(operation_id: str, changes: Sequence[Change]) -> Work[None]:
+    """Apply changes on behalf of an operation that is still open."""
+
+    def work(connection: sa.Connection) -> None:
+        if connection.execute(_TOUCH, {"of": operation_id}).one_or_none() is None:
+            raise _closed_elsewhere(operation_id)
+        _apply(connection, changes)
+
+    return work
+
+
+def closing(
+    operation_id: str,
+    changes: Sequence[Change],
+    *,
+    state: Literal["done", "refused"],
+    at: float,
+    outcome: str = "",
+    error: str = "",
+) -> Work[None]:
+    """Apply the last changes and close the operation."""
+
+    def work(connection: sa.Connection) -> None:
+        _apply(connection, changes)
+        values = {"of": operation_id, "to": state, "when": at, "as": outcome, "why": error}
+        if connection.execute(_CLOSE, values).rowcount != 1:
+            raise _closed_elsewhere(operation_id)
+
+    return work
+
+
+def _adopt(connection: sa.Connection, operation_id: str, attempt: int, at: float, incarnation: int) -> None:
+    connection.execute(_ADOPT, {"of": operation_id, "now_in": incarnation})
+    _add_step(connection, operation_id, Step(at, ATTEMPT, f"{attempt}, in start {incarnation} of the process"))
+    thin_trail(connection, operation_id)
+
+
+def _supersede(
+    connection: sa.Connection, found: "sa.Row[tuple[object, ...]]", intent: Intent, supersedes: Collection[str]
+) -> None:
+    if found.kind not in supersedes:
+        raise OperationPending(
+            f"{intent.subject}: {found.kind} {found.id} is unfinished; {intent.kind} waits until it is settled"
+        )
+    outcome = f"superseded by {intent.kind} {intent.id}"
+    connection.execute(
+        _CLOSE, {"of": found.id, "to": "superseded", "when": intent.opened_at, "as": outcome, "why": found.error}
+    )
+
+
+def _add_step(connection: sa.Connection, operation_id: str, step: Step) -> None:
+    connection.execute(
+        _INSERT_STEP, {"operation_id": operation_id, "at": step.at, "name": step.name, "detail": step.detail}
+    )
+
+
+def _apply(connection: sa.Connection, changes: Sequence[Change]) -> None:
+    for change in changes:
+        change.apply(connection)
+
+
+def _closed_elsewhere(operation_id: str) -> OperationPending:
+    return OperationPending(f"operation {operation_id} is no longer open in the journal; its subject is looked at anew")

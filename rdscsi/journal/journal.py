@@ -1,0 +1,203 @@
+"""`open_journal` and the face of the journal towards the rest of the driver: operations, records, reads.
+
+How an operation opens and ends is in `operation`; how transactions reach the disk is in `writer` and `store`.
+"""
+
+import secrets
+import time
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
+
+import sqlalchemy as sa
+import trio
+
+from rdscsi import names
+from rdscsi.errors import JournalFailed
+from rdscsi.journal import queries, store
+from rdscsi.journal.changes import Change
+from rdscsi.journal.operation import IntentChanges, LiveOperations, Operation
+from rdscsi.journal.records import Json, OperationRecord, OperationState, StageRecord, Tombstone, VolumeRecord
+from rdscsi.journal.retention import Retention, prune
+from rdscsi.journal.store import Store
+from rdscsi.journal.threads import SqlThread
+from rdscsi.journal.writer import Writer, WriterStatistics
+
+T = TypeVar("T")
+
+_PRUNE_EVERY = 100  # operations opened between two rounds of forgetting; less than Retention.batch, so it keeps up
+
+
+def random_id() -> str:
+    """Return a fresh identity: 13 characters of base32, 64 of their bits random."""
+    return names.operation_id(secrets.token_bytes(8))
+
+
+class Journal:
+    """What is in flight and what exists, durable. Made by `open_journal` only.
+
+    Each write returns when it is on the disk. When that fails it raises JournalFailed, and the process ends.
+    """
+
+    def __init__(
+        self,
+        opened: Store,
+        *,
+        writer: Writer,
+        thread: SqlThread,
+        now: Callable[[], float],
+        new_id: Callable[[], str],
+        retention: Retention,
+    ) -> None:
+        self.id = opened.journal_id
+        self.incarnation = opened.incarnation
+        self._connection = opened.reading
+        self._thread = thread
+        self._writer = writer
+        self._now = now
+        self._retention = retention
+        self._opened = 0
+        self._live = LiveOperations(writer=writer, now=now, new_id=new_id, incarnation=opened.incarnation)
+        self._forget()
+
+    def operation(
+        self,
+        kind: str,
+        subject: str,
+        request: Mapping[str, Json],
+        *,
+        supersedes: Collection[str] = (),
+        changes: IntentChanges = (),
+    ) -> AbstractAsyncContextManager[Operation]:
+        """Hold the exclusive, durable right to change one subject while the body runs.
+
+        The intent, with `changes`, is committed before the body runs; where the changes need the operation's id, give
+        a function of it. An open operation of the same kind and an equal request is adopted instead (`resumed`), and
+        its changes stand as they are. An open one of a kind in `supersedes` is closed in the same transaction.
+
+        Raises OperationPending for any other open operation of the subject, and in place of every error that is not
+        NotFinal while the operation is open (`rdscsi.journal.operation` says why). The body ends it by `finish` or
+        `fail`; an operation that is left open is found again at the next start.
+        """
+        self._opened += 1
+        if self._opened % _PRUNE_EVERY == 0:
+            self._forget()
+        return self._live.open(kind, subject, request, supersedes=supersedes, changes=changes)
+
+    async def commit(self, *changes: Change) -> None:
+        """Make changes outside an operation durable, all in one transaction."""
+
+        def work(connection: sa.Connection) -> None:
+            for change in changes:
+                change.apply(connection)
+
+        await self._writer.submit(work)
+
+    async def volume(self, volume_id: str) -> VolumeRecord | None:
+        """Return the record of a volume; None says that the journal has none, nothing about the appliance."""
+        return await self._read(partial(queries.volume, volume_id=volume_id))
+
+    async def volumes(self) -> list[VolumeRecord]:
+        """Return the records of all volumes, by id."""
+        return await self._read(queries.volumes)
+
+    async def tombstones(self) -> list[Tombstone]:
+        """Return what was deleted, oldest first."""
+        return await self._read(queries.tombstones)
+
+    async def stage(self, volume_id: str) -> StageRecord | None:
+        """Return the stage record of a volume on this node."""
+        return await self._read(partial(queries.stage, volume_id=volume_id))
+
+    async def stages(self) -> list[StageRecord]:
+        """Return all stage records, by volume id."""
+        return await self._read(queries.stages)
+
+    async def open_operations(self) -> list[OperationRecord]:
+        """Return what is unfinished, oldest intent first; the live ones of this process too."""
+        return await self._read(queries.open_operations)
+
+    async def operations(self, limit: int = 100, state: OperationState | None = None) -> list[OperationRecord]:
+        """Return operations, newest intent first, of one state or all."""
+        return await self._read(partial(queries.operations, limit=limit, state=state))
+
+    async def operation_record(self, operation_id: str) -> OperationRecord | None:
+        """Return one operation with its steps, as far as history reaches."""
+        return await self._read(partial(queries.operation, operation_id=operation_id))
+
+    async def get_meta(self, key: str) -> str | None:
+        """Return the value last put under a key by `changes.put_meta`."""
+        return await self._read(partial(store.read_meta, key=key))
+
+    def statistics(self) -> WriterStatistics:
+        """Count commits and what they carried, for people and tests."""
+        return self._writer.statistics()
+
+    async def _read(self, query: Callable[[sa.Connection], T]) -> T:
+        """Read from one snapshot: everything that was acknowledged before is in it."""
+        try:
+            return await self._thread.run(partial(self._query, query))
+        except (sa.exc.DatabaseError, trio.TooSlowError) as error:
+            self._writer.fail(error)
+            raise JournalFailed(f"the journal cannot be read: {error}") from error
+
+    def _query(self, query: Callable[[sa.Connection], T]) -> T:
+        with self._connection.begin():
+            return query(self._connection)
+
+    def _forget(self) -> None:
+        self._writer.ride(partial(prune, retention=self._retention, now=self._now()))
+
+
+@asynccontextmanager
+async def open_journal(
+    path: Path,
+    *,
+    now: Callable[[], float] = time.time,
+    inline: bool = False,
+    new_id: Callable[[], str] = random_id,
+    retention: Retention | None = None,
+) -> AsyncIterator[Journal]:
+    """Open the journal for this process alone, making or upgrading the file as needed.
+
+    `inline` runs SQL on the Trio thread: for virtual time, where a worker thread would not count. `now` gives seconds
+    since the epoch, `new_id` the ids of operations.
+
+    Raises SettingsInvalid for a path that cannot be a journal of this version, and JournalFailed when it is in use or
+    broken. When it breaks while open, the body is cancelled and JournalFailed comes out, alone or in a group with
+    what the body raised.
+    """
+    reading, writing = SqlThread(inline=inline), SqlThread(inline=inline)
+    with store.hold(path):
+        opened = await writing.run(partial(store.open_store, path, now=now(), new_id=new_id))
+        try:
+            writer = Writer(opened.writing, thread=writing)
+            async with _running(writer):
+                yield Journal(
+                    opened, writer=writer, thread=reading, now=now, new_id=new_id, retention=retention or Retention()
+                )
+        finally:
+            if not (reading.stuck or writing.stuck):  # a thread that hangs keeps its connection to the end
+                with trio.CancelScope(shield=True), store.speaking_of(path):  # a write-ahead log would stay behind
+                    await writing.run(opened.close)
+
+
+@asynccontextmanager
+async def _running(writer: Writer) -> AsyncIterator[None]:
+    """Run the writer around the body, in a nursery that does not show: a lone error passes as it is."""
+    lone: BaseException | None = None
+    try:
+        async with trio.open_nursery() as nursery:
+            await nursery.start(writer.run)
+            try:
+                yield
+            finally:
+                writer.close()
+    except BaseExceptionGroup as group:
+        if len(group.exceptions) > 1:
+            raise
+        lone = group.exceptions[0]
+    if lone is not None:
+        raise lone

@@ -1,0 +1,69 @@
+"""Brings a journal file to the schema that this version knows. Alembic is imported only when there is work: it costs
+more start-up time than everything else here. The steps themselves are in `migrations/versions` of the source tree.
+"""
+
+from pathlib import Path
+
+import sqlalchemy as sa
+
+from rdscsi.errors import SettingsInvalid
+from rdscsi.journal import schema
+
+
+def directory() -> Path:
+    """Find the migrations: inside the package when installed from a wheel, at the top of the tree in a checkout."""
+    package = Path(__file__).resolve().parent
+    places = (package / "migrations", package.parents[1] / "migrations")
+    return next((place for place in places if (place / "env.py").is_file()), places[0])
+
+
+def stored_revision(connection: sa.Connection) -> str:
+    """Return the revision of the file's schema, empty for a file without one."""
+    if not sa.inspect(connection).has_table("alembic_version"):
+        return ""
+    return str(connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar_one_or_none() or "")
+
+
+def too_new(path: Path, revision: str) -> SettingsInvalid:
+    """Say that the journal was written by a newer version of this program."""
+    return SettingsInvalid(
+        [
+            f"journal {path} has schema {revision}, and this version of rdscsi knows schemas up to {schema.HEAD}: "
+            "run a version at least as new as the one that wrote it, or restore a backup of the journal"
+        ]
+    )
+
+
+def migrate(connection: sa.Connection, revision: str = schema.HEAD) -> None:
+    """Upgrade or downgrade to a revision (`base`: no tables), in the transaction that the connection is in.
+
+    Foreign keys must be off on this connection: SQLite alters a table by copying it, and dropping the old one would
+    cascade. They are checked here instead. Raises LookupError when the file's revision is unknown.
+    """
+    from alembic import command
+    from alembic.config import Config
+    from alembic.script import ScriptDirectory
+    from alembic.util import CommandError
+
+    config = Config()
+    config.set_main_option("script_location", str(directory()).replace("%", "%%"))
+    config.attributes["connection"] = connection
+    script = ScriptDirectory.from_config(config)
+    try:
+        known = {one.revision for one in script.walk_revisions()}
+        now = stored_revision(connection)
+        if now and now not in known:
+            raise LookupError(now)
+        if revision == "base" or (now and revision < now):
+            command.downgrade(config, revision)
+        else:
+            command.upgrade(config, revision)
+    except CommandError as error:
+        raise RuntimeError(f"the migrations in {directory()} are broken: {error}") from error
+    _check_foreign_keys(connection)
+
+
+def _check_foreign_keys(connection: sa.Connection) -> None:
+    broken = connection.exec_driver_sql("PRAGMA foreign_key_check").all()
+    if broken:
+        raise RuntimeError(f"a migration left rows without their parents: {broken[:5]}")

@@ -1,0 +1,109 @@
+"""What the journal remembers, as frozen values. The tables behind them are in `rdscsi.journal.schema`.
+
+Times are seconds since the epoch. Nothing here knows SQL.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+Json: TypeAlias = "bool | int | float | str | Sequence[Json] | Mapping[str, Json] | None"
+
+OperationState: TypeAlias = Literal["open", "done", "refused", "superseded"]
+VolumeState: TypeAlias = Literal["creating", "ready", "deleting"]
+StageState: TypeAlias = Literal["staging", "staged", "unstaging"]
+
+
+@dataclass(frozen=True, slots=True)
+class Incarnation:
+    """One start of the process that writes this journal."""
+
+    id: int
+    pid: int
+    host: str
+    version: str
+    started_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A breadcrumb, for people only: nothing is ever skipped because of one.
+
+    Two names are the journal's own: `attempt` (the body was entered again) and `error` (it was left unfinished).
+    """
+
+    at: float
+    name: str
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class OperationRecord:
+    """An operation as it stands in the journal.
+
+    `closed_at` is None while it is open. `outcome` says how it ended well, `error` why it was refused or, while it is
+    open, why the last attempt ended. `attempts` counts how often its body was entered. `steps` is filled by
+    `Journal.operation_record` only; `last_step` always, without the journal's own breadcrumbs.
+    """
+
+    id: str
+    kind: str
+    subject: str
+    request: Mapping[str, Json]
+    state: OperationState
+    opened_at: float
+    closed_at: float | None
+    incarnation: int
+    outcome: str
+    error: str
+    attempts: int
+    last_step: Step | None = None
+    steps: tuple[Step, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class VolumeRecord:
+    """A volume of the controller half.
+
+    `tag` is the owner tag last proven on the appliance, empty before. `backing` is the id of the operation that
+    created the volume, which is part of its path. `quarantine` says why a person must look; empty when all is well.
+    """
+
+    volume_id: str
+    backend: str
+    slot: str
+    csi_name: str
+    backing: str
+    capacity_bytes: int
+    state: VolumeState
+    tag: str
+    ever_published: bool
+    quarantine: str
+    updated_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Tombstone:
+    """A volume that is gone for good: what comes back under it is erased (law 13)."""
+
+    volume_id: str
+    slot: str
+    backing: str
+    generation: int
+    deleted_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class StageRecord:
+    """A volume staged on this node. `access_type` is `mount` or `block`; `formatted` says that mkfs has succeeded."""
+
+    volume_id: str
+    staging_target_path: str
+    subnqn: str
+    access_type: str
+    fs_type: str
+    state: StageState
+    size_bytes: int
+    format_permit: str
+    formatted: bool
+    updated_at: float

@@ -1,0 +1,74 @@
+"""Keeps the journal's size bounded: closed operations with their steps, starts of the process, tombstones.
+
+Open operations, volumes and stages are never touched; the trail of an operation that is taken up again and again is
+thinned in its middle. Work comes in small batches that ride with other transactions, so that nobody waits for it.
+"""
+
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+
+from rdscsi.journal import schema
+
+_DAY = 24 * 3600.0
+_o, _s, _i, _t = schema.operations.c, schema.steps.c, schema.incarnations.c, schema.tombstones.c
+
+
+_FIRST_STEPS, _LATEST_STEPS = 20, 200
+
+
+@dataclass(frozen=True, slots=True)
+class Retention:
+    """How much history is kept, and how much is removed in one go."""
+
+    closed_operations: int = 10_000
+    closed_seconds: float = 30 * _DAY
+    incarnations: int = 1_000
+    tombstones: int = 100_000
+    batch: int = 500
+
+
+def prune(connection: sa.Connection, retention: Retention, now: float) -> None:
+    """Remove one batch of history. It keeps up when called once for every `batch` operations opened, or sooner."""
+    _prune_operations(connection, retention, now)
+    _prune_incarnations(connection, retention)
+    _prune_tombstones(connection, retention)
+
+
+def thin_trail(connection: sa.Connection, operation_id: str) -> None:
+    """Keep the first and the latest steps of an operation: it may be retried for days."""
+    mine = sa.select(_s.id).where(_s.operation_id == operation_id)
+    first, latest = mine.order_by(_s.id).limit(_FIRST_STEPS), mine.order_by(_s.id.desc()).limit(_LATEST_STEPS)
+    connection.execute(
+        sa.delete(schema.steps).where(_s.operation_id == operation_id, _s.id.not_in(first), _s.id.not_in(latest))
+    )
+
+
+def _prune_operations(connection: sa.Connection, retention: Retention, now: float) -> None:
+    """Remove what is too old, or older than the newest so many. Steps go with their operation (cascade)."""
+    closed = _o.state != "open"
+    surplus = (
+        sa.select(_o.closed_at)
+        .where(closed)
+        .order_by(_o.closed_at.desc())
+        .offset(retention.closed_operations)
+        .limit(1)
+        .scalar_subquery()
+    )
+    oldest_kept = sa.func.max(now - retention.closed_seconds, sa.func.coalesce(surplus, 0.0))
+    doomed = sa.select(_o.number).where(closed, _o.closed_at <= oldest_kept).order_by(_o.closed_at)
+    statement = sa.delete(schema.operations).where(_o.number.in_(doomed.limit(retention.batch)))
+    connection.execute(statement)
+
+
+def _prune_incarnations(connection: sa.Connection, retention: Retention) -> None:
+    """Remove old starts that no operation names."""
+    newest = sa.select(_i.id).order_by(_i.id.desc()).limit(retention.incarnations)
+    doomed = sa.select(_i.id).where(_i.id.not_in(newest), _i.id.not_in(sa.select(_o.incarnation)))
+    statement = sa.delete(schema.incarnations).where(_i.id.in_(doomed.limit(retention.batch)))
+    connection.execute(statement)
+
+
+def _prune_tombstones(connection: sa.Connection, retention: Retention) -> None:
+    surplus = sa.select(_t.number).order_by(_t.number.desc()).offset(retention.tombstones).limit(retention.batch)
+    connection.execute(sa.delete(schema.tombstones).where(_t.number.in_(surplus)))

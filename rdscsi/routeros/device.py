@@ -1,0 +1,269 @@
+"""The appliance as the controller sees it: one method per line, under guard, window and the rule of unknown outcomes.
+
+A method sends its line once. When the outcome is unknown the slot is *unsettled*: until the line's window and the
+longest statement have surely passed, nothing more is sent for it (law 4). Which lines to send, and why, is decided in
+`rdscsi.controller`; how they read is in `lines` and `surveys`.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import trio
+
+from rdscsi import names
+from rdscsi.errors import DeviceUnavailable, Fenced, NotFinal, OutOfSpace, Refused, SettingsInvalid, UnexpectedAnswer
+from rdscsi.names import Backing
+from rdscsi.routeros import lines, surveys
+from rdscsi.routeros.answers import Answer, parse_answer
+from rdscsi.routeros.console import Console, Reply, RunTimeRefused
+from rdscsi.routeros.lines import Guard, NewVolume, Place
+from rdscsi.routeros.preflight import Look, pool_troubles, read_look, version_mistakes
+from rdscsi.routeros.uptime import Sighting, Window
+from rdscsi.tags import Marker, parse_marker, render_marker
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceSettings:
+    """One backend. `base_path` may be empty: the pool's mount point. Times in seconds.
+
+    `line_ttl` is how long a line may still act after it was rendered; `longest_statement` how long its last statement
+    may take after its check.
+    """
+
+    backend: str
+    cluster_id: str
+    pool_slot: str
+    base_path: str = ""
+    command_deadline: float = 30.0
+    line_ttl: float = 30.0
+    longest_statement: float = 10.0
+
+
+class OutOfWindow(NotFinal):
+    """The line was refused by its own window: the appliance rebooted, or the line was late. Nothing of it ran."""
+
+
+class Changed(NotFinal):
+    """The object's tag is not the one that the line was made for. The next look tells what it is."""
+
+
+class Device:
+    """One appliance. Not safe for two calls about the same slot at once: the operations runner sees to that."""
+
+    def __init__(
+        self, *, console: Console, settings: DeviceSettings, on_reboot: Callable[[], None] = lambda: None
+    ) -> None:
+        self._console = console
+        self.settings = settings
+        self._on_reboot = on_reboot
+        self._sighting: Sighting | None = None
+        self._place: Place | None = None
+        self._marker: Marker | None = None
+        self._unsettled: dict[str, int] = {}
+        self._all_unsettled_until = 0
+        self.fenced = False
+
+    @property
+    def marker_slot(self) -> str:
+        """The slot of this cluster's marker on this backend."""
+        return names.marker_slot(self.settings.cluster_id, self.settings.backend)
+
+    @property
+    def slot_prefix(self) -> str:
+        """What the slots of this cluster's volumes start with."""
+        return f"{names.KIND_VOLUME}{names.cluster_key(self.settings.cluster_id)}-"
+
+    @property
+    def place(self) -> Place:
+        """Where volumes live. Raises DeviceUnavailable before the first successful look."""
+        if self._place is None:
+            raise DeviceUnavailable("the appliance has not been reached yet")
+        return self._place
+
+    @property
+    def marker(self) -> Marker | None:
+        """The marker under which this controller acts, or None while it holds no token."""
+        return self._marker
+
+    def file_path(self, backing: Backing) -> str:
+        """Return where a create keeps its file."""
+        return backing.file_path(self.place.base_path, btrfs=self.place.btrfs)
+
+    # --- looking
+
+    async def look(self) -> Look:
+        """Look at version, pool and marker.
+
+        Raises SettingsInvalid when this appliance can never serve, DeviceUnavailable when it cannot serve now.
+        """
+        answer = await self._run(surveys.look(self.settings.pool_slot, self.marker_slot))
+        seen = read_look(answer, self.marker_slot)
+        if mistakes := version_mistakes(seen):
+            raise SettingsInvalid(mistakes)
+        base_path = self.settings.base_path or (seen.pool.mount_point if seen.pool else "")
+        if troubles := pool_troubles(seen, self.settings.pool_slot, base_path):
+            raise DeviceUnavailable("; ".join(troubles))
+        assert seen.pool is not None
+        self._place = Place(
+            pool_slot=seen.pool.slot,
+            fs_uuid=seen.pool.fs_uuid,
+            fs_label=seen.pool.fs_label,
+            btrfs=seen.pool.btrfs,
+            base_path=base_path,
+            directory=base_path.removeprefix(seen.pool.mount_point).strip("/"),
+        )
+        return seen
+
+    async def inventory(self) -> Answer:
+        """Print everything of this cluster; under guard when a token is held."""
+        if self._marker is None:
+            return await self._run(surveys.unguarded_inventory(self.place, self.slot_prefix))
+        return await self._run(surveys.inventory(self._guard(self._window()), self.slot_prefix))
+
+    async def observe(self, slot: str) -> Answer:
+        """Print one volume's item. What it shows may be believed at once, what it lacks only when settled."""
+        return await self._run(lines.observe(self._guard(self._window()), slot))
+
+    # --- the token
+
+    async def make_marker(self, marker: Marker) -> None:
+        """Make the first marker. Raises Changed when there is one already."""
+        path = f"{self.place.base_path}/{self.marker_slot}.img"
+        window = self._window()
+        line = surveys.first_marker(self.place, window, self.marker_slot, path, render_marker(marker))
+        await self._write_marker(line, marker, window)
+
+    async def move_token(self, old: Marker, new: Marker) -> None:
+        """Take the token. Raises Changed when the marker is not the one that was seen."""
+        window = self._window()
+        line = surveys.move_token(self.place, window, self.marker_slot, render_marker(old), render_marker(new))
+        await self._write_marker(line, new, window)
+
+    async def _write_marker(self, line: str, marker: Marker, window: Window) -> None:
+        self._marker = None
+        answer = await self._run(line)
+        item = answer.disk(self.marker_slot)
+        if item is None or parse_marker(item.comment) != marker:
+            raise UnexpectedAnswer(f"the marker reads {item.comment if item else None!r} after it was written")
+        self._marker = marker
+        self.fenced = False
+        # Lines of whoever held the token before fail their next check; the statement after a passed check may still run.
+        assert self._sighting is not None
+        settled = self._sighting.at_most(trio.current_time()) + int(self.settings.longest_statement)
+        self._all_unsettled_until = max(self._all_unsettled_until, settled)
+
+    # --- volumes
+
+    async def create(self, volume: NewVolume) -> Answer:
+        """Send the create line; the answer shows the slot's item and the pool."""
+        return await self._mutate(volume.slot, lambda guard: lines.create(guard, volume))
+
+    async def publish(self, slot: str, *, old_tag: str, new_tag: str, subnqn: str, trsvcid: int) -> Answer:
+        """Send the publish line; the answer shows the slot's item."""
+        return await self._mutate(slot, lambda guard: lines.publish(guard, slot, old_tag, new_tag, subnqn, trsvcid))
+
+    async def unpublish(self, slot: str, *, old_tag: str, new_tag: str) -> Answer:
+        """Send the unpublish line; the answer shows the slot's item."""
+        return await self._mutate(slot, lambda guard: lines.unpublish(guard, slot, old_tag, new_tag))
+
+    async def expand(self, slot: str, *, old_tag: str, new_tag: str, size_bytes: int, need_free_bytes: int) -> Answer:
+        """Send the expand line; the answer shows the slot's item and the pool."""
+        return await self._mutate(
+            slot, lambda guard: lines.expand(guard, slot, old_tag, new_tag, size_bytes, need_free_bytes)
+        )
+
+    async def remove(self, backing: Backing, *, old_tag: str, new_tag: str) -> Answer:
+        """Send the removal line; the answer shows what is left of the slot and of this create's backing object."""
+        path = self.file_path(backing)
+        return await self._mutate(
+            backing.slot, lambda guard: lines.remove(guard, backing.slot, backing, path, old_tag, new_tag)
+        )
+
+    def settled_in(self, slot: str) -> float:
+        """Seconds until no line of the past can still act on this slot; 0 when none can."""
+        return max(self._settled_in(self._unsettled.get(slot, 0)), self._settled_in(self._all_unsettled_until))
+
+    async def wait_settled(self, slot: str) -> None:
+        """Wait until no line of the past can still act on this slot. Bounded by the caller."""
+        while (seconds := self.settled_in(slot)) > 0:
+            await trio.sleep(seconds)
+
+    def unsettle_all(self) -> None:
+        """Assume that a line is out for every object: a start without its own journal (law 4)."""
+        assert self._sighting is not None
+        patience = self.settings.line_ttl + self.settings.longest_statement
+        self._all_unsettled_until = self._sighting.at_most(trio.current_time()) + int(patience)
+
+    def _settled_in(self, bound: int) -> float:
+        if self._sighting is None or not bound:
+            return 0.0
+        return float(max(0, bound - self._sighting.at_least(trio.current_time())))
+
+    async def _mutate(self, slot: str, render: Callable[[Guard], str]) -> Answer:
+        await self.wait_settled(slot)
+        window = self._window()
+        line = render(self._guard(window))
+        # Before it is sent, so that a cancellation leaves the slot unsettled too.
+        self._unsettled[slot] = window.not_after + int(self.settings.longest_statement)
+        try:
+            answer = await self._run(line)
+        except (Refused, DeviceUnavailable, Fenced, OutOfWindow, Changed):
+            del self._unsettled[slot]
+            raise
+        del self._unsettled[slot]
+        return answer
+
+    def _guard(self, window: Window) -> Guard:
+        if self._marker is None:
+            raise (
+                Fenced("another controller holds the token")
+                if self.fenced
+                else DeviceUnavailable("this controller holds no token yet")
+            )
+        return Guard(self.marker_slot, render_marker(self._marker), self.place, window)
+
+    def _window(self) -> Window:
+        if self._sighting is None:
+            raise DeviceUnavailable("the appliance has not been reached yet")
+        return self._sighting.window(trio.current_time(), self.settings.line_ttl)
+
+    async def _run(self, line: str) -> Answer:
+        try:
+            reply = await self._console.execute(line, deadline=self.settings.command_deadline)
+        except RunTimeRefused as error:
+            self._saw(error.reply)
+            raise self._refusal(error) from error
+        return self._saw(reply)
+
+    def _saw(self, reply: Reply) -> Answer:
+        answer = parse_answer(reply.lines)
+        if answer.uptime is not None:
+            self._sighted(Sighting(answer.uptime, reply.sent_at, reply.received_at))
+        return answer
+
+    def _sighted(self, seen: Sighting) -> None:
+        before = self._sighting
+        if before is not None and not seen.newer_than(before):
+            return
+        self._sighting = seen
+        if before is not None and seen.rebooted_since(before):
+            # No line survives a reboot.
+            self._unsettled.clear()
+            self._all_unsettled_until = 0
+            self._on_reboot()
+
+    def _refusal(self, error: RunTimeRefused) -> Exception:
+        reason = error.text
+        if reason.startswith(lines.FENCED):
+            self.fenced = True
+            self._marker = None
+            return Fenced("another controller took the token, or the marker was changed by hand")
+        if reason.startswith(lines.OUT_OF_WINDOW):
+            return OutOfWindow("the line came outside its window of uptime; nothing of it ran")
+        if reason.startswith(lines.POOL_GONE):
+            return DeviceUnavailable(f"the pool {self.settings.pool_slot!r} is not mounted, or is another one")
+        if reason.startswith((lines.CHANGED, surveys.MARKER_CHANGED)):
+            return Changed("the object changed under the line")
+        if reason.startswith(lines.NO_SPACE):
+            return OutOfSpace(f"the pool {self.settings.pool_slot!r} has not enough free space")
+        return Refused(reason)

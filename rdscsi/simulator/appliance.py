@@ -1,0 +1,212 @@
+"""The simulated ROSE Data Server without its network: give it a console line, it answers with text.
+
+`Appliance.run` is synchronous and deterministic; the SSH server in `server` calls it from threads. Faults, latency and
+sessions are not known here, except for the hook before each statement that changes something.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from rdscsi.simulator import texts
+from rdscsi.simulator.clock import Clock, SystemClock
+from rdscsi.simulator.console.evaluator import Interpreter, Request
+from rdscsi.simulator.console.failures import (
+    BreakSignal,
+    ConsoleError,
+    ContinueSignal,
+    ParseError,
+    QuitSignal,
+    ReturnSignal,
+)
+from rdscsi.simulator.console.scope import Scope
+from rdscsi.simulator.console.statements import parse_line
+from rdscsi.simulator.console.values import NOTHING, Value
+from rdscsi.simulator.history import History
+from rdscsi.simulator.menus.catalogue import Menu, build
+from rdscsi.simulator.menus.tree import Tree
+from rdscsi.simulator.options import ApplianceOptions
+from rdscsi.simulator.storage.model import Storage
+from rdscsi.simulator.storage.store import Store
+
+_MAX_LINE = 65535
+Hook = Callable[[str, Mapping[str, Value]], None]
+
+
+class LineCut(Exception):
+    """Raised by a hook: the line ends here, at once and without a word, as when power or session is lost."""
+
+
+class Appliance:
+    """One appliance over a state directory. Thread-safe: one line at a time, except while a line pauses."""
+
+    def __init__(
+        self,
+        state_dir: Path,
+        options: ApplianceOptions | None = None,
+        *,
+        clock: Clock | None = None,
+        history: History | None = None,
+    ) -> None:
+        self.options = options or ApplianceOptions()
+        self.state_dir = Path(state_dir)
+        self.clock: Clock = clock or SystemClock()
+        self.history = history or History()
+        self.before_mutation: Hook | None = None
+        self.mutations = 0
+        self.tree = Tree(self.options.version)
+        self._lock = threading.RLock()
+        self._hooks = threading.local()
+        self._store = Store(self.state_dir)
+        self.storage = Storage(self.state_dir, self._store, self.options, self.clock)
+        self._environments: dict[str, dict[str, Value]] = {}
+        self._menus: dict[str, Menu] = build(
+            storage=self.storage,
+            store=self._store,
+            tree=self.tree,
+            options=self.options,
+            clock=self.clock,
+            uptime=self.uptime,
+            before=self._before,
+        )
+        self._start_clock()
+
+    def __enter__(self) -> Appliance:
+        return self
+
+    def __exit__(self, *_exc: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the state directory. Nothing is lost; the next start goes on with the same uptime."""
+        with self._lock:
+            self.storage.undo.flush()
+            self._store.close()
+
+    # -- time ------------------------------------------------------------------------------------------------------
+
+    def _start_clock(self) -> None:
+        """A restart of the simulator is no reboot of the appliance, unless the host itself rebooted meanwhile."""
+        boot, host = self._store.single("booted-at"), self._store.single("host-boot")
+        if isinstance(boot, int | float) and host == self.clock.host_boot() and boot <= self.clock.now():
+            self._booted_at = float(boot)
+            return
+        if boot is not None:
+            self.storage.boot(lose_unflushed=False)
+        self._set_boot(self.clock.now() - (self.options.initial_uptime if boot is None else 0))
+
+    def _set_boot(self, at: float) -> None:
+        self._booted_at = at
+        with self._store.transaction():
+            self._store.set_single("booted-at", at)
+            self._store.set_single("host-boot", self.clock.host_boot())
+
+    def uptime(self) -> float:
+        """Seconds since the last boot."""
+        return max(self.clock.now() - self._booted_at, 0.0)
+
+    def reboot(self, *, lose_unflushed: bool = True) -> int:
+        """Power cycle. Returns how many changes were lost (those younger than the flush delays of the behaviour)."""
+        with self._lock:
+            lost = self.storage.boot(lose_unflushed=lose_unflushed)
+            self._environments.clear()
+            self._set_boot(self.clock.now())
+            return lost
+
+    # -- lines -----------------------------------------------------------------------------------------------------
+
+    def run(self, line: str, *, user: str = "admin", before: Hook | None = None) -> str:
+        """Run one console line; the text that the console prints, with CRLF line ends.
+
+        `before` is called before each statement of this line that changes something, with its path and arguments; it
+        may run other lines, wait, or raise LineCut: then what the line did stays and its output is lost.
+        """
+        started = time.perf_counter()
+        output: list[str] = []
+        outcome = "cut"
+        with self._lock:
+            at = self.clock.now()
+            self.storage.undo.expire()
+            outer, self._hooks.current = getattr(self._hooks, "current", None), before
+            try:
+                self._run(line.encode().decode("latin-1"), user, output.append)
+                outcome = "answered"
+            finally:
+                self._hooks.current = outer
+                text = _on_the_wire(output)
+                self.history.add(
+                    at=at, user=user, line=line, output=text, seconds=time.perf_counter() - started, outcome=outcome
+                )
+        return text
+
+    def _run(self, line: str, user: str, write: Callable[[str], None]) -> None:
+        if len(line) > _MAX_LINE:
+            write(texts.LINE_TOO_LONG() + "\n")
+            return
+        environment = self._environments.setdefault(user, {})
+        try:
+            script = parse_line(line, self.tree, environment.keys())
+        except ParseError as error:
+            write(f"{error}\n")
+            return
+        interpreter = Interpreter(
+            device=self,
+            grammar=self.tree,
+            write=write,
+            environment=environment,
+            max_steps=self.options.behaviour.max_steps,
+            suffixes=self.options.suffixes(),
+        )
+        try:
+            interpreter.run(script, Scope(environment))
+        except ConsoleError as error:
+            write(f"{error.message}\n")
+        except (ReturnSignal, QuitSignal, BreakSignal, ContinueSignal):
+            return
+
+    # -- console.evaluator.Device ----------------------------------------------------------------------------------
+
+    def call(self, request: Request) -> Value:
+        """Run one command of a menu."""
+        menu = self._menus.get(request.menu)
+        if menu is None:
+            if request.path == "/system/reboot":
+                return self._reboot_by_command(request)
+            raise ConsoleError(texts.NOT_SIMULATED(path=request.path))
+        return menu.call(request)
+
+    def _reboot_by_command(self, request: Request) -> Value:
+        self._before(request.path, request.arguments)
+        self.reboot(lose_unflushed=False)
+        return NOTHING
+
+    def pause(self, seconds: float) -> None:
+        """`:delay`: other lines run meanwhile."""
+        self._lock.release()
+        try:
+            self.clock.pause(max(seconds, 0.0))
+        finally:
+            self._lock.acquire()
+
+    def step_aside(self, until: threading.Event) -> None:
+        """For hooks: let other lines run until the event is set."""
+        self._lock.release()
+        try:
+            until.wait()
+        finally:
+            self._lock.acquire()
+
+    def _before(self, path: str, arguments: Mapping[str, Value]) -> None:
+        self.mutations += 1
+        hooks = (self.before_mutation, getattr(self._hooks, "current", None))
+        for hook in hooks:
+            if hook is not None:
+                hook(path, arguments)
+
+
+def _on_the_wire(output: list[str]) -> str:
+    text = "".join(output).replace("\r\n", "\n").replace("\n", "\r\n")
+    return text.encode("latin-1").decode("utf-8", errors="replace")

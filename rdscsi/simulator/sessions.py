@@ -1,0 +1,194 @@
+"""A command as a client meets it: the appliance's answer, or what a fault makes of it.
+
+The same for every transport: the SSH server and in-memory clients of tests both call `Sessions.attempt`. A line can go
+on after its session died; such lines wait here until their time comes (`run_due`) and then run, before anything else.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from rdscsi.simulator.appliance import Appliance, LineCut
+from rdscsi.simulator.console.values import Value
+from rdscsi.simulator.faults import Fault, Faults
+
+_PATIENCE = 60.0  # seconds until a parked line's thread must have got somewhere
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """What the client sees. `reply` is None when no complete answer comes; `fragment` is what came before that.
+
+    `stalled`: the session stays open in silence. Otherwise a missing reply means that the session died.
+    """
+
+    reply: str | None
+    fragment: str = ""
+    stalled: bool = False
+    fault: Fault | None = None
+
+
+@dataclass(slots=True)
+class _Waiting:
+    """A line whose session is dead and which has yet to run, or to go on."""
+
+    due: float
+    resume: Callable[[], None]
+
+
+@dataclass(slots=True)
+class _Parked:
+    """A line in a thread of its own, halted before one of its changes."""
+
+    halted: threading.Event = field(default_factory=threading.Event)
+    go_on: threading.Event = field(default_factory=threading.Event)
+
+
+class Sessions:
+    """All commands of one appliance go through here."""
+
+    def __init__(self, appliance: Appliance, faults: Faults | None = None) -> None:
+        self.appliance = appliance
+        self.faults = faults or Faults()
+        self._waiting: list[_Waiting] = []
+
+    @property
+    def pending(self) -> int:
+        """Lines that still run although their sessions died."""
+        return len(self._waiting)
+
+    def next_due(self) -> float | None:
+        """Seconds until the next waiting line runs, or None."""
+        if not self._waiting:
+            return None
+        return max(min(item.due for item in self._waiting) - self.appliance.clock.now(), 0.0)
+
+    def run_due(self) -> int:
+        """Run the waiting lines whose time has come, in order; their number."""
+        now = self.appliance.clock.now()
+        due = sorted((item for item in self._waiting if item.due <= now), key=lambda item: item.due)
+        for item in due:
+            self._waiting.remove(item)
+            item.resume()
+        return len(due)
+
+    def forget_waiting(self) -> None:
+        """What a reboot does: lines that were still running are gone."""
+        self._waiting.clear()
+
+    def attempt(self, line: str, *, user: str = "admin") -> Attempt:
+        """Run one command with whatever goes wrong with it."""
+        self.run_due()
+        fault = self.faults.decide(line)
+        if fault is None:
+            return Attempt(self.appliance.run(line, user=user))
+        return _EFFECTS[fault.kind](self, line, user, fault)
+
+    # -- kinds of faults -------------------------------------------------------------------------------------------
+
+    def _drop_before(self, _line: str, _user: str, fault: Fault) -> Attempt:
+        return Attempt(None, fault=fault)
+
+    def _drop_after(self, line: str, user: str, fault: Fault) -> Attempt:
+        self.appliance.run(line, user=user)
+        return Attempt(None, fault=fault)
+
+    def _late(self, line: str, user: str, fault: Fault) -> Attempt:
+        self._wait(fault.seconds, lambda: self._run_unseen(line, user, None))
+        return Attempt(None, fault=fault)
+
+    def _late_middle(self, line: str, user: str, fault: Fault) -> Attempt:
+        """Run up to the change in a thread, halt there, and go on when due; strictly one of us runs at a time."""
+        parked = _Parked()
+        hook = _Countdown(fault.mutation, lambda: self._park(parked))
+        worker = threading.Thread(target=self._run_parked, args=(line, user, hook, parked), daemon=True)
+        worker.start()
+        parked.halted.wait(_PATIENCE)
+        if worker.is_alive():
+            self._wait(fault.seconds, lambda: _go_on(parked, worker))
+        return Attempt(None, fault=fault)
+
+    def _park(self, parked: _Parked) -> None:
+        parked.halted.set()
+        self.appliance.step_aside(parked.go_on)
+
+    def _run_parked(self, line: str, user: str, hook: _Countdown, parked: _Parked) -> None:
+        try:
+            self._run_unseen(line, user, hook)
+        finally:
+            parked.halted.set()
+
+    def _run_unseen(self, line: str, user: str, hook: _Countdown | None) -> None:
+        try:
+            self.appliance.run(line, user=user, before=hook)
+        except LineCut:
+            return
+
+    def _wait(self, seconds: float, resume: Callable[[], None]) -> None:
+        self._waiting.append(_Waiting(self.appliance.clock.now() + seconds, resume))
+
+    def _cut(self, line: str, user: str, fault: Fault) -> Attempt:
+        self._run_unseen(line, user, _Countdown(fault.mutation, _raise_cut))
+        return Attempt(None, fault=fault)
+
+    def _error(self, _line: str, _user: str, fault: Fault) -> Attempt:
+        return Attempt(fault.text, fault=fault)
+
+    def _garbage(self, line: str, user: str, fault: Fault) -> Attempt:
+        return Attempt(fault.text + self.appliance.run(line, user=user), fault=fault)
+
+    def _truncate(self, line: str, user: str, fault: Fault) -> Attempt:
+        text = self.appliance.run(line, user=user)
+        return Attempt(None, fragment=text[: len(text) // 2], fault=fault)
+
+    def _stall(self, _line: str, _user: str, fault: Fault) -> Attempt:
+        return Attempt(None, stalled=True, fault=fault)
+
+    def _stall_after(self, line: str, user: str, fault: Fault) -> Attempt:
+        self.appliance.run(line, user=user)
+        return Attempt(None, stalled=True, fault=fault)
+
+    def _reboot(self, line: str, user: str, fault: Fault) -> Attempt:
+        self.appliance.run(line, user=user)
+        self.forget_waiting()
+        self.appliance.reboot()
+        return Attempt(None, fault=fault)
+
+
+_EFFECTS: dict[str, Callable[[Sessions, str, str, Fault], Attempt]] = {
+    "drop-before": Sessions._drop_before,
+    "drop-after": Sessions._drop_after,
+    "late": Sessions._late,
+    "late-middle": Sessions._late_middle,
+    "cut": Sessions._cut,
+    "error": Sessions._error,
+    "garbage": Sessions._garbage,
+    "truncate": Sessions._truncate,
+    "stall": Sessions._stall,
+    "stall-after": Sessions._stall_after,
+    "reboot": Sessions._reboot,
+}
+
+
+class _Countdown:
+    """A hook that acts once, before the nth change of a line."""
+
+    def __init__(self, nth: int, action: Callable[[], None]) -> None:
+        self._left = nth
+        self._action = action
+
+    def __call__(self, _path: str, _arguments: Mapping[str, Value]) -> None:
+        self._left -= 1
+        if self._left == 0:
+            self._action()
+
+
+def _raise_cut() -> None:
+    raise LineCut
+
+
+def _go_on(parked: _Parked, worker: threading.Thread) -> None:
+    parked.go_on.set()
+    worker.join(_PATIENCE)

@@ -1,0 +1,266 @@
+"""Disk items: hardware, raid and file disks, with their settings, kept as rows and written through.
+
+Adding a file disk makes or attaches the file; removing one keeps the file (routeros.md §1.5). An exported disk has its
+link in `exports`. What the properties look like to the console is in `menus.disk`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from rdscsi.simulator import texts
+from rdscsi.simulator.console.failures import ConsoleError
+from rdscsi.simulator.options import Behaviour
+from rdscsi.simulator.storage.exports import Exports
+from rdscsi.simulator.storage.files import FileTree, normalised
+from rdscsi.simulator.storage.pool import Pool
+from rdscsi.simulator.storage.signatures import NOTHING_THERE, Signature, recognise
+from rdscsi.simulator.storage.store import Plain, Store
+from rdscsi.simulator.storage.undo import UndoLog
+
+Setting = str | int | bool
+
+
+@dataclass(frozen=True, slots=True)
+class Disk:
+    """One item. `settings` holds what was set, `facts` what the hardware says; `attached` is a file disk's content."""
+
+    number: int
+    type: str
+    slot: str
+    settings: dict[str, Setting] = field(default_factory=dict)
+    facts: dict[str, Setting] = field(default_factory=dict)
+    attached: bool = True
+    mounted: bool = False
+
+    @property
+    def file_name(self) -> str:
+        """The backing file's name in `/file`, "" for other types."""
+        return normalised(str(self.settings.get("file-path", ""))) if self.type == "file" else ""
+
+    @property
+    def exported(self) -> bool:
+        return self.settings.get("nvme-tcp-export") is True
+
+    def setting(self, name: str, default: Setting) -> Setting:
+        return self.settings.get(name, default)
+
+
+class Disks:
+    """All items by number and by slot."""
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        files: FileTree,
+        pool: Pool,
+        exports: Exports,
+        undo: UndoLog,
+        behaviour: Behaviour,
+        nqn_prefix: str,
+    ) -> None:
+        self._store = store
+        self._files = files
+        self._pool = pool
+        self._exports = exports
+        self._undo = undo
+        self._behaviour = behaviour
+        self._nqn_prefix = nqn_prefix
+        self._disks: dict[int, Disk] = {}
+        self._slots: dict[str, int] = {}
+        self._next = int(str(store.single("next-disk") or 1))
+        for number, body in store.load("disk"):
+            self._remember(_disk_of(number, body))
+        if not self._disks:
+            self._make_hardware()
+        self._exports.reset((self.nqn_of(disk), self._files.path(disk.file_name)) for disk in self if disk.exported)
+
+    def __iter__(self) -> Iterator[Disk]:
+        return iter(list(self._disks.values()))
+
+    def get(self, number: int) -> Disk | None:
+        return self._disks.get(number)
+
+    def by_slot(self, slot: str) -> Disk | None:
+        number = self._slots.get(slot)
+        return None if number is None else self._disks[number]
+
+    def nqn_of(self, disk: Disk) -> str:
+        """The name initiators see: what was set, otherwise a default made of the slot (§6; the prefix is a guess)."""
+        return str(disk.setting("nvme-tcp-server-nqn", "")) or self._nqn_prefix + disk.slot
+
+    # -- changes ---------------------------------------------------------------------------------------------------
+
+    def add(self, slot: str, kind: str, settings: dict[str, Setting]) -> Disk:
+        """A new item. Raises ConsoleError and changes nothing when it is refused."""
+        self._check_slot(slot)
+        disk = Disk(self._next, kind, slot, settings)
+        self._check_nqn(disk)
+        if kind == "file":
+            self._attach(disk)
+            disk = self._settled(disk)
+        self._next += 1
+        self._store.set_single("next-disk", self._next)
+        self._change(None, disk)
+        return disk
+
+    def _check_slot(self, slot: str) -> None:
+        if len(slot) > self._behaviour.max_slot:
+            raise ConsoleError(texts.SLOT_TOO_LONG())
+        if slot in self._slots:
+            raise ConsoleError(texts.DUPLICATE_SLOT())
+
+    def _check_nqn(self, disk: Disk) -> None:
+        if not disk.exported:
+            return
+        nqn = self.nqn_of(disk)
+        for other in self._disks.values():
+            if other.number != disk.number and other.exported and self.nqn_of(other) == nqn:
+                raise ConsoleError(texts.DUPLICATE_NQN())
+
+    def _attach(self, disk: Disk) -> None:
+        """Make the file, or take the one that is there with its content."""
+        name = disk.file_name
+        if not name:
+            raise ConsoleError(texts.NO_FILE_PATH())
+        path = self._files.require_parent(name, texts.NO_SUCH_DIRECTORY())
+        if path.is_dir():
+            raise ConsoleError(texts.NOT_A_FILE())
+        size = disk.settings.get("file-size")
+        if path.exists():
+            self._check_twice(disk, name)
+            if isinstance(size, int) and size > path.stat().st_size:
+                self._files.resize(name, size)
+            return
+        if not isinstance(size, int) or size <= 0:
+            raise ConsoleError(texts.NO_FILE_SIZE())
+        self._files.make_file(name, size, texts.NO_SUCH_DIRECTORY())
+
+    def _check_twice(self, disk: Disk, name: str) -> None:
+        if self._behaviour.same_file_twice:
+            return
+        if any(other.file_name == name and other.number != disk.number for other in self._disks.values()):
+            raise ConsoleError(texts.FILE_EXISTS())
+
+    def _settled(self, disk: Disk) -> Disk:
+        """A file disk as it is once attached: its size, and mounted when its content is a file system and it may be."""
+        path = self._files.path(disk.file_name)
+        if not path.is_file():
+            return replace(disk, attached=False, mounted=False)
+        settings = {**disk.settings, "file-size": path.stat().st_size}
+        may_mount = disk.setting("mount-filesystem", True) is True
+        mounted = may_mount and recognise(path) != NOTHING_THERE
+        return replace(disk, settings=settings, attached=True, mounted=mounted)
+
+    def set(self, disk: Disk, slot: str | None, settings: dict[str, Setting]) -> None:
+        """Change settings of one item."""
+        if slot is not None and slot != disk.slot:
+            self._check_slot(slot)
+        changed = replace(disk, slot=slot or disk.slot, settings={**disk.settings, **settings})
+        self._check_nqn(changed)
+        size = settings.get("file-size")
+        if disk.type == "file" and isinstance(size, int) and disk.attached:
+            self._files.resize(disk.file_name, size)
+        if disk.type == "file" and settings.get("mount-filesystem") is not None:
+            changed = self._settled(changed)
+        self._change(disk, changed)
+
+    def remove(self, disk: Disk) -> None:
+        """Forget the item; the backing file stays."""
+        if disk.type not in ("file", "partition", "tmpfs"):
+            raise ConsoleError(texts.NOT_REMOVABLE())
+        self._change(disk, None)
+
+    def _change(self, before: Disk | None, after: Disk | None) -> None:
+        self._apply(before, after)
+        self._undo.record("config", lambda: self._apply(after, before))
+
+    def _apply(self, before: Disk | None, after: Disk | None) -> None:
+        """Exchange one item for another, in memory, on disk and among the exports."""
+        if before is not None:
+            if before.exported and (after is None or not after.exported or self.nqn_of(after) != self.nqn_of(before)):
+                self._exports.withdraw(self.nqn_of(before))
+            self._slots.pop(before.slot, None)
+            self._disks.pop(before.number, None) if after is None else None
+        if after is None:
+            if before is not None:
+                self._store.drop("disk", before.number)
+            return
+        self._remember(after)
+        self._store.put("disk", after.number, _body_of(after))
+        if after.exported and after.type == "file":
+            self._exports.publish(self.nqn_of(after), self._files.path(after.file_name))
+
+    def _remember(self, disk: Disk) -> None:
+        self._disks[disk.number] = disk
+        self._slots[disk.slot] = disk.number
+
+    # -- the machine -----------------------------------------------------------------------------------------------
+
+    def signature(self, disk: Disk) -> Signature:
+        """What the content of a file disk is recognised as."""
+        return recognise(self._files.path(disk.file_name)) if disk.attached else NOTHING_THERE
+
+    def backing_path(self, disk: Disk) -> Path:
+        return self._files.path(disk.file_name)
+
+    def rescan(self) -> None:
+        """What a boot does: attach what is there, mount what is recognised where `mount-filesystem=yes`."""
+        for disk in self:
+            if disk.type == "file":
+                settled = self._settled(disk)
+                self._remember(settled)
+                self._store.put("disk", settled.number, _body_of(settled))
+        self._exports.reset(
+            (self.nqn_of(disk), self._files.path(disk.file_name)) for disk in self if disk.exported and disk.attached
+        )
+
+    def _make_hardware(self) -> None:
+        """The drives that the appliance comes with, and the pool over them."""
+        pool, members = self._pool, self._pool.members if self._pool.kind == "raid" else 1
+        size = pool.space.size // max(members, 1)
+        for index in range(members):
+            slot = f"nvme{index + 1}" if pool.kind == "raid" else pool.slot
+            facts: dict[str, Setting] = {"model": "SIMULATED NVME", "serial": f"SIM{index:06}", "size": size}
+            if pool.kind == "raid":
+                facts |= {"raid-master": pool.slot, "raid-role": index}
+            self._add_hardware("hardware", slot, facts)
+        if pool.kind == "raid":
+            self._add_hardware("raid", pool.slot, {"model": "RAID0 striped", "size": pool.space.size})
+
+    def _add_hardware(self, kind: str, slot: str, facts: dict[str, Setting]) -> None:
+        disk = Disk(self._next, kind, slot, {}, facts)
+        self._next += 1
+        self._store.set_single("next-disk", self._next)
+        self._apply(None, disk)
+
+
+def _body_of(disk: Disk) -> dict[str, Plain]:
+    return {
+        "type": disk.type,
+        "slot": disk.slot,
+        "settings": dict(disk.settings),
+        "facts": dict(disk.facts),
+        "attached": disk.attached,
+        "mounted": disk.mounted,
+    }
+
+
+def _disk_of(number: int, body: dict[str, Plain]) -> Disk:
+    return Disk(
+        number=number,
+        type=str(body["type"]),
+        slot=str(body["slot"]),
+        settings=_settings(body["settings"]),
+        facts=_settings(body["facts"]),
+        attached=bool(body["attached"]),
+        mounted=bool(body["mounted"]),
+    )
+
+
+def _settings(plain: Plain) -> dict[str, Setting]:
+    items = plain.items() if isinstance(plain, dict) else ()
+    return {name: value for name, value in items if isinstance(value, str | int | bool)}

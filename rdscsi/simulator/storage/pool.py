@@ -1,0 +1,110 @@
+"""The pool: one file system of the appliance, a directory on the host, with its identity, space and health."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from pathlib import Path
+
+from rdscsi.simulator.options import Behaviour, PoolOptions
+from rdscsi.simulator.storage.space import Space
+from rdscsi.simulator.storage.store import Store
+
+
+class Pool:
+    """Made once in a state directory; a second start finds slot, size and file system as they were made."""
+
+    def __init__(self, state: Path, store: Store, options: PoolOptions, behaviour: Behaviour) -> None:
+        self._store = store
+        recorded = store.single("pool")
+        if not isinstance(recorded, dict):
+            recorded = {
+                "slot": options.slot,
+                "label": options.label,
+                "fs": options.fs,
+                "size": options.size,
+                "kind": options.kind,
+                "members": options.members,
+                "uuid": str(uuid.uuid4()),
+                "raid-uuid": uuid.uuid4().hex,
+                "mounted": True,
+                "read-only": False,
+                "state": "clean" if options.kind == "raid" else "",
+            }
+            store.set_single("pool", recorded)
+        self._record = recorded
+        self.directory = state / "pool" / self.mount_point
+        self.directory.mkdir(parents=True, exist_ok=True)
+        self.space = Space(store, int(str(recorded["size"])), behaviour.allocation)
+        self.space.load(_files(self.mount_point, self.directory))
+
+    def _text(self, name: str) -> str:
+        return str(self._record[name])
+
+    @property
+    def slot(self) -> str:
+        return self._text("slot")
+
+    @property
+    def label(self) -> str:
+        return self._text("label")
+
+    @property
+    def fs(self) -> str:
+        return self._text("fs")
+
+    @property
+    def uuid(self) -> str:
+        return self._text("uuid")
+
+    @property
+    def kind(self) -> str:
+        return self._text("kind")
+
+    @property
+    def members(self) -> int:
+        return int(self._text("members"))
+
+    @property
+    def raid_uuid(self) -> str:
+        digits = self._text("raid-uuid")
+        return "-".join(digits[start : start + 8] for start in range(0, 32, 8))
+
+    @property
+    def state(self) -> str:
+        return self._text("state")
+
+    @property
+    def mount_point(self) -> str:
+        return self._text("slot")
+
+    @property
+    def mounted(self) -> bool:
+        return bool(self._record["mounted"])
+
+    @property
+    def read_only(self) -> bool:
+        return bool(self._record["read-only"])
+
+    def change(
+        self,
+        *,
+        mounted: bool | None = None,
+        read_only: bool | None = None,
+        state: str | None = None,
+        label: str | None = None,
+        fs_uuid: str | None = None,
+    ) -> None:
+        """Health, for tests and faults: unmounted, read-only, degraded (`state="clean, degraded"`), another pool."""
+        changes = {"mounted": mounted, "read-only": read_only, "state": state, "label": label, "uuid": fs_uuid}
+        self._record = {**self._record, **{name: value for name, value in changes.items() if value is not None}}
+        self._store.set_single("pool", self._record)
+
+
+def _files(name: str, directory: Path) -> dict[str, Path]:
+    found: dict[str, Path] = {}
+    for root, _, files in os.walk(directory):
+        inner = Path(root).relative_to(directory)
+        prefix = name if str(inner) == "." else f"{name}/{inner.as_posix()}"
+        found.update({f"{prefix}/{file}": Path(root) / file for file in files})
+    return found

@@ -1,0 +1,262 @@
+"""What the driver writes into comments on the appliance: owner tags and the marker (docs/adr/0001).
+
+The appliance describes itself (law 5): with the journal gone, these texts are all that says whose an object is. Both
+are single lines of printable ASCII, `key=value` parted by blanks, of at most 255 bytes. Pure; names are in `names`.
+"""
+
+import enum
+import re
+from dataclasses import dataclass, replace
+
+from rdscsi import names
+from rdscsi.model import AccessMode, AccessType
+
+COMMENT_MAX_BYTES = 255  # not probed on hardware yet
+FORMAT = "rdscsi1"
+
+_FIELD = re.compile(r"[\x21-\x7e]*")
+_NODE_STATES = {"p": "published", "d": "dirty", "l": "left"}
+_MODES = {
+    AccessMode.SINGLE_NODE_WRITER: "snw",
+    AccessMode.SINGLE_NODE_READER_ONLY: "snr",
+    AccessMode.SINGLE_NODE_SINGLE_WRITER: "sns",
+    AccessMode.SINGLE_NODE_MULTI_WRITER: "snm",
+    AccessMode.MULTI_NODE_READER_ONLY: "mnr",
+    AccessMode.MULTI_NODE_SINGLE_WRITER: "mns",
+    AccessMode.MULTI_NODE_MULTI_WRITER: "mnm",
+}
+_MODE_OF = {code: mode for mode, code in _MODES.items()}
+
+
+class TagState(enum.Enum):
+    """Where an object is in its life."""
+
+    CREATING = "creating"
+    READY = "ready"
+    DELETING = "deleting"
+
+
+class NodeState(enum.Enum):
+    """What a publication knows of a node: reachable by it, perhaps still writing, or known to be gone."""
+
+    PUBLISHED = "p"
+    DIRTY = "d"
+    LEFT = "l"
+
+
+@dataclass(frozen=True, slots=True)
+class TaggedNode:
+    """A node in a tag: its node id, or `#` and a hash of it where the id does not fit."""
+
+    node: str
+    state: NodeState
+
+    def names(self, node_id: str) -> bool:
+        """Tell whether this entry means the node with that id."""
+        return self.node in (node_id, hashed_node(node_id))
+
+
+@dataclass(frozen=True, slots=True)
+class PublicationTag:
+    """The publication part of a tag. It stays after unpublish, with the nodes as `left`.
+
+    `permit` says that this epoch's publish_context carries the permission to format (law 6); it is fixed for the
+    epoch, so that a repeated publish returns the same context.
+    """
+
+    epoch: str
+    access_type: AccessType
+    access_mode: AccessMode
+    readonly: bool
+    permit: bool
+    nodes: tuple[TaggedNode, ...]
+
+    @property
+    def active(self) -> tuple[TaggedNode, ...]:
+        """The nodes that may reach the volume: published or dirty."""
+        return tuple(node for node in self.nodes if node.state is not NodeState.LEFT)
+
+    def find(self, node_id: str) -> TaggedNode | None:
+        """Return the entry of a node, or None when the publication never knew it."""
+        return next((node for node in self.nodes if node.names(node_id)), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Tag:
+    """The owner tag of a volume: the `comment` of its disk item.
+
+    `operation` is the create that made it (and ends its path). `generation` rises with every change of the tag.
+    `name_hash` and `request_hash` tell a repeated create from a different one. `blank` is true while the content was
+    made empty by us and was never published as a block device. `backing_uuid` is the Btrfs subvolume's, or empty.
+    """
+
+    state: TagState
+    operation: str
+    generation: int
+    name_hash: str
+    request_hash: str
+    size_bytes: int
+    blank: bool = True
+    source: str = "-"
+    publication: PublicationTag | None = None
+    backing_uuid: str = ""
+
+    def evolve(self, **changes: object) -> "Tag":
+        """Return the next generation of this tag with some fields changed."""
+        return replace(self, generation=self.generation + 1, **changes)  # type: ignore[arg-type]
+
+    @property
+    def active_nodes(self) -> tuple[TaggedNode, ...]:
+        """The nodes that may reach the volume now."""
+        return self.publication.active if self.publication else ()
+
+
+def name_hash(csi_name: str) -> str:
+    """Return the hash of a CSI name as a tag holds it (60 bits; the slot holds 120 more)."""
+    return names.checksum("name", csi_name, length=12)
+
+
+def hashed_node(node_id: str) -> str:
+    """Return the short form of a node id for tags that would grow too long."""
+    return "#" + names.checksum("tagged node", node_id, length=16)
+
+
+def render_tag(tag: Tag) -> str:
+    """Render a tag. Node ids that make it too long are replaced by their hashes.
+
+    Raises ValueError when even so it does not fit, or a field holds what a comment of ours must not.
+    """
+    text = _render_tag(tag)
+    if len(text) > COMMENT_MAX_BYTES and tag.publication is not None:
+        short = tuple(
+            node if node.node.startswith("#") else TaggedNode(hashed_node(node.node), node.state)
+            for node in tag.publication.nodes
+        )
+        text = _render_tag(replace(tag, publication=replace(tag.publication, nodes=short)))
+    return _checked(text)
+
+
+def _render_tag(tag: Tag) -> str:
+    fields = [
+        FORMAT,
+        "v",
+        tag.state.value,
+        f"op={tag.operation}",
+        f"gen={tag.generation}",
+        f"name={tag.name_hash}",
+        f"req={tag.request_hash}",
+        f"size={tag.size_bytes}",
+        f"src={tag.source}",
+        f"use={'blank' if tag.blank else 'used'}",
+    ]
+    if tag.publication is not None:
+        fields += _publication_fields(tag.publication)
+    return " ".join([*fields, f"uuid={tag.backing_uuid}"])
+
+
+def _publication_fields(publication: PublicationTag) -> list[str]:
+    nodes = ",".join(f"{node.node}+{node.state.value}" for node in publication.nodes)
+    flags = (
+        "b" if publication.access_type is AccessType.BLOCK else "m",
+        "r" if publication.readonly else "w",
+        "f" if publication.permit else "n",
+    )
+    return [f"ep={publication.epoch}", f"pub={_MODES[publication.access_mode]}{''.join(flags)}", f"nodes={nodes}"]
+
+
+def parse_tag(comment: str) -> Tag | None:
+    """Read a comment; None when it is not a volume tag of the format that this version writes, to the letter.
+
+    A tag that was edited by hand is no tag: the driver then knows only that the slot is ours.
+    """
+    head, fields = _fields(comment, positional=3)
+    try:
+        if head[:2] != [FORMAT, "v"]:
+            return None
+        tag = Tag(
+            state=TagState(head[2]),
+            operation=fields["op"],
+            generation=int(fields["gen"]),
+            name_hash=fields["name"],
+            request_hash=fields["req"],
+            size_bytes=int(fields["size"]),
+            blank={"blank": True, "used": False}[fields["use"]],
+            source=fields["src"],
+            publication=_parse_publication(fields) if "ep" in fields else None,
+            backing_uuid=fields["uuid"],
+        )
+        return tag if _render_tag(tag) == comment else None
+    except (KeyError, ValueError, IndexError):
+        return None
+
+
+def _parse_publication(fields: dict[str, str]) -> PublicationTag:
+    code = fields["pub"]
+    nodes = []
+    for text in filter(None, fields["nodes"].split(",")):
+        node, _, state = text.rpartition("+")
+        nodes.append(TaggedNode(node, NodeState(state)))
+    return PublicationTag(
+        epoch=fields["ep"],
+        access_mode=_MODE_OF[code[:3]],
+        access_type={"b": AccessType.BLOCK, "m": AccessType.MOUNT}[code[3]],
+        readonly={"r": True, "w": False}[code[4]],
+        permit={"f": True, "n": False}[code[5]],
+        nodes=tuple(nodes),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Marker:
+    """The comment of a cluster's one marker object on a backend.
+
+    `token_counter` and `token_random` are the controller token: whoever wrote them last may mutate (laws 4 and 8).
+    """
+
+    cluster_id: str
+    base_path: str
+    fs_uuid: str
+    journal_id: str
+    token_counter: int
+    token_random: str
+
+    def taken_by(self, journal_id: str, random: str, *, above: int = 0) -> "Marker":
+        """Return the marker as the next holder of the token writes it."""
+        counter = max(self.token_counter, above) + 1
+        return replace(self, journal_id=journal_id, token_counter=counter, token_random=random)
+
+
+def render_marker(marker: Marker) -> str:
+    """Render the marker's comment. Raises ValueError when it does not fit."""
+    return _checked(
+        f"{FORMAT} m cluster={marker.cluster_id} base={marker.base_path} fs={marker.fs_uuid} "
+        f"journal={marker.journal_id} token={marker.token_counter}:{marker.token_random}"
+    )
+
+
+def parse_marker(comment: str) -> Marker | None:
+    """Read a marker's comment; None when it is not one of this format, to the letter."""
+    head, fields = _fields(comment, positional=2)
+    try:
+        if head != [FORMAT, "m"]:
+            return None
+        counter, _, random = fields["token"].partition(":")
+        marker = Marker(fields["cluster"], fields["base"], fields["fs"], fields["journal"], int(counter), random)
+        return marker if render_marker(marker) == comment else None
+    except (KeyError, ValueError):
+        return None
+
+
+def _fields(comment: str, positional: int) -> tuple[list[str], dict[str, str]]:
+    words = comment.split(" ")
+    pairs = (word.partition("=") for word in words[positional:])
+    return words[:positional], {key: value for key, _, value in pairs}
+
+
+def _checked(text: str) -> str:
+    if len(text) > COMMENT_MAX_BYTES:
+        raise ValueError(f"a comment of {len(text)} bytes is longer than {COMMENT_MAX_BYTES}: {text}")
+    for word in text.split(" "):
+        if not word or not _FIELD.fullmatch(word):
+            raise ValueError(f"a comment holds only printable ASCII words parted by single blanks: {text!r}")
+    return text

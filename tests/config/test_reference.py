@@ -1,0 +1,33 @@
+"""docs/settings.md says what the code says, and every default passes the check of its own setting."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from rdscsi.config.definition import Definition, definitions
+from rdscsi.config.reference import render
+from rdscsi.config.settings import SECTIONS
+
+ALL = [definition for section in SECTIONS.values() for definition in definitions(section)]
+PAGE = Path(__file__).parents[2] / "docs" / "settings.md"
+
+
+def test_the_page_is_fresh() -> None:
+    assert PAGE.read_text() == render(), "run: python -m rdscsi.config.reference > docs/settings.md"
+
+
+def test_names_are_unique_over_all_sections() -> None:
+    assert len({definition.name for definition in ALL}) == len(ALL)
+
+
+@pytest.mark.parametrize("definition", ALL, ids=lambda definition: definition.name)
+def test_a_default_passes_its_own_check(definition: Definition) -> None:
+    text = definition.default_text
+    if text is not None:
+        definition.kind.parse(text)
+
+
+@pytest.mark.parametrize("definition", ALL, ids=lambda definition: definition.name)
+def test_no_name_collides_with_what_kubernetes_makes_of_a_service(definition: Definition) -> None:
+    assert not re.match(r"RDSCSI_(PORT$|PORT_|SERVICE_)", definition.environment)
