@@ -36,6 +36,26 @@ def exclusive(journal: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
+def is_held(journal: Path) -> bool | None:
+    """Tell whether a process holds the journal, without touching the lock; None when this system does not tell.
+
+    Trying the lock would make a driver fail that starts in this moment, so the kernel's list is read (proc(5)).
+    """
+    try:
+        inode = lock_path(journal).stat().st_ino
+        listed = Path("/proc/locks").read_text()
+    except FileNotFoundError:
+        return None if lock_path(journal).exists() else False
+    except OSError:
+        return None
+    return any(_names(line.split(), inode) for line in listed.splitlines())
+
+
+def _names(fields: "list[str]", inode: int) -> bool:
+    """Tell whether a line `1: FLOCK ADVISORY WRITE pid major:minor:inode start end` is about this file."""
+    return fields[1:4] == ["FLOCK", "ADVISORY", "WRITE"] and fields[5].rpartition(":")[2] == str(inode)
+
+
 def _take(descriptor: int, journal: Path) -> None:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

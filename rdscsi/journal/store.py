@@ -118,6 +118,11 @@ def speaking_of(path: Path) -> Iterator[None]:
         raise JournalFailed(f"journal {path}: {error}") from error
 
 
+def write_ahead_log(path: Path) -> Path:
+    """Return where SQLite keeps what is not yet folded into the file; it is there while somebody writes, or crashed."""
+    return path.with_name(path.name + "-wal")
+
+
 def no_journal(path: Path) -> SettingsInvalid:
     """Say that the file is something else, which is left as it is."""
     return SettingsInvalid([f"journal {path} is not a journal of rdscsi; nothing was changed in it"])

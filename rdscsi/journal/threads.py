@@ -34,7 +34,5 @@ class SqlThread:
         await trio.lowlevel.checkpoint()
         if self._inline:
             return job()
-        with trio.fail_after(
-            JOB_SECONDS, shield=True
-        ):  # a cancelled caller must not leave a thread behind
+        with trio.fail_after(JOB_SECONDS, shield=True):  # a cancelled caller must not leave a thread behind
             return await trio.to_thread.run_sync(job, limiter=self._limiter, abandon_on_cancel=True)

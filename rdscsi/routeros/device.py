@@ -22,9 +22,12 @@ from rdscsi.routeros.uptime import Sighting, Window
 from rdscsi.tags import Marker, parse_marker, render_marker
 
 
+DEFAULT_DIRECTORY = "rdscsi"
+
+
 @dataclass(frozen=True, slots=True)
 class DeviceSettings:
-    """One backend. `base_path` may be empty: the pool's mount point. Times in seconds.
+    """One backend. An empty `base_path` means `<the pool's mount point>/rdscsi`. Times in seconds.
 
     `line_ttl` is how long a line may still act after it was rendered; `longest_statement` how long its last statement
     may take after its check.
@@ -40,7 +43,7 @@ class DeviceSettings:
 
 
 class OutOfWindow(NotFinal):
-    """The line was refused by its own window: the appliance rebooted, or the line was late. Nothing of it ran."""
+    """A check in the line refused the window: the appliance rebooted, or the line was late. Nothing after it ran."""
 
 
 class Changed(NotFinal):
@@ -100,7 +103,7 @@ class Device:
         seen = read_look(answer, self.marker_slot)
         if mistakes := version_mistakes(seen):
             raise SettingsInvalid(mistakes)
-        base_path = self.settings.base_path or (seen.pool.mount_point if seen.pool else "")
+        base_path = self.settings.base_path or (f"{seen.pool.mount_point}/{DEFAULT_DIRECTORY}" if seen.pool else "")
         if troubles := pool_troubles(seen, self.settings.pool_slot, base_path):
             raise DeviceUnavailable("; ".join(troubles))
         assert seen.pool is not None
@@ -147,7 +150,7 @@ class Device:
             raise UnexpectedAnswer(f"the marker reads {item.comment if item else None!r} after it was written")
         self._marker = marker
         self.fenced = False
-        # Lines of whoever held the token before fail their next check; the statement after a passed check may still run.
+        # Lines of whoever held the token before fail their next check; a statement whose check passed may still run.
         assert self._sighting is not None
         settled = self._sighting.at_most(trio.current_time()) + int(self.settings.longest_statement)
         self._all_unsettled_until = max(self._all_unsettled_until, settled)
@@ -179,13 +182,18 @@ class Device:
             backing.slot, lambda guard: lines.remove(guard, backing.slot, backing, path, old_tag, new_tag)
         )
 
+    async def add_again(self, backing: Backing, *, tag: str) -> Answer:
+        """Send the line that adds a lost item to a file that is still there; the answer shows the slot's item."""
+        path = self.file_path(backing)
+        return await self._mutate(backing.slot, lambda guard: lines.add_again(guard, backing.slot, backing, path, tag))
+
     def settled_in(self, slot: str) -> float:
         """Seconds until no line of the past can still act on this slot; 0 when none can."""
         return max(self._settled_in(self._unsettled.get(slot, 0)), self._settled_in(self._all_unsettled_until))
 
     async def wait_settled(self, slot: str) -> None:
         """Wait until no line of the past can still act on this slot. Bounded by the caller."""
-        while (seconds := self.settled_in(slot)) > 0:
+        while (seconds := self.settled_in(slot)) > 0:  # noqa: ASYNC110 - time passes by itself, and a later line moves the bound
             await trio.sleep(seconds)
 
     def unsettle_all(self) -> None:
@@ -259,7 +267,7 @@ class Device:
             self._marker = None
             return Fenced("another controller took the token, or the marker was changed by hand")
         if reason.startswith(lines.OUT_OF_WINDOW):
-            return OutOfWindow("the line came outside its window of uptime; nothing of it ran")
+            return OutOfWindow("the line came outside its window of uptime; nothing after the check ran")
         if reason.startswith(lines.POOL_GONE):
             return DeviceUnavailable(f"the pool {self.settings.pool_slot!r} is not mounted, or is another one")
         if reason.startswith((lines.CHANGED, surveys.MARKER_CHANGED)):

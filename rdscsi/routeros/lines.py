@@ -114,7 +114,7 @@ def create(guard: Guard, volume: NewVolume) -> str:
     return _line(
         guard.open(),
         [_if(f"[:len [/disk/find where {slot}]]=0", make)],
-        [_if(_leaf_exists(place, volume.backing), finish)] if place.btrfs else finish,
+        [_if(_leaf_exists(place, volume.backing, volume.file_path), finish)] if place.btrfs else finish,
         [print_disks(slot), print_pool(place)],
     )
 
@@ -205,6 +205,18 @@ def remove(guard: Guard, slot_name: str, backing: Backing, file_path: str, old_t
     )
 
 
+def add_again(guard: Guard, slot_name: str, backing: Backing, file_path: str, tag: str) -> str:
+    """Add the item of a committed volume whose backing object outlived it (law 13). The file keeps its content."""
+    slot = f"slot={quote(slot_name)}"
+    lone = [
+        f"([:len [/disk/find where {slot}]]=0)",
+        _unused(file_path),
+        f"({_leaf_exists(guard.place, backing, file_path)})",
+    ]
+    add = f"/disk/add type=file {slot} file-path={quote(file_path)} {_EXPLICIT} comment={quote(tag)}"
+    return _line(guard.open(), [_if(" and ".join(lone), [*guard.again(), add]), print_disks(slot)])
+
+
 def observe(guard: Guard, slot_name: str) -> str:
     """Print the item in a slot, if any, under proof of marker, pool and window."""
     return _line(guard.open(), [print_disks(f"slot={quote(slot_name)}"), print_pool(guard.place)])
@@ -226,12 +238,16 @@ def _enough_space(place: Place, need_free_bytes: int) -> list[str]:
 
 def _drop_leftover(guard: Guard, backing: Backing, file_path: str) -> list[str]:
     """Remove this create's own backing object, unless a disk item uses it. Its name proves whose it is."""
-    unused = " and ".join(f"([:len [/disk/find where file-path={quote(path)}]]=0)" for path in _spellings(file_path))
     if guard.place.btrfs:
         found, menu = _find_subvolume(guard.place, backing), "/disk/btrfs/subvolume"
     else:
         found, menu = f"/file/find where name={quote(file_path)}", "/file"
-    return [_if(unused, [_for_each(found, [*guard.again(), f"{menu}/remove $zi"])])]
+    return [_if(_unused(file_path), [_for_each(found, [*guard.again(), f"{menu}/remove $zi"])])]
+
+
+def _unused(file_path: str) -> str:
+    """The condition that no disk item refers to the file."""
+    return " and ".join(f"([:len [/disk/find where file-path={quote(path)}]]=0)" for path in _spellings(file_path))
 
 
 def _make_directory(guard: Guard, backing: Backing) -> list[str]:
@@ -245,8 +261,9 @@ def _find_subvolume(place: Place, backing: Backing) -> str:
     return f"/disk/btrfs/subvolume/find where fs={quote(place.fs_label)} and name={quote(backing.name)}"
 
 
-def _leaf_exists(place: Place, backing: Backing) -> str:
-    return f"[:len [{_find_subvolume(place, backing)}]]=1"
+def _leaf_exists(place: Place, backing: Backing, file_path: str) -> str:
+    found = _find_subvolume(place, backing) if place.btrfs else f"/file/find where name={quote(file_path)}"
+    return f"[:len [{found}]]=1"
 
 
 def _uuid(place: Place, backing: Backing) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from rdscsi.simulator import texts
@@ -24,7 +25,7 @@ from rdscsi.simulator.console.failures import (
 )
 from rdscsi.simulator.console.scope import Scope
 from rdscsi.simulator.console.statements import parse_line
-from rdscsi.simulator.console.values import NOTHING, Value
+from rdscsi.simulator.console.values import Value
 from rdscsi.simulator.history import History
 from rdscsi.simulator.menus.catalogue import Menu, build
 from rdscsi.simulator.menus.tree import Tree
@@ -34,10 +35,21 @@ from rdscsi.simulator.storage.store import Store
 
 _MAX_LINE = 65535
 Hook = Callable[[str, Mapping[str, Value]], None]
+"""Called with the path and the arguments of a statement that changes something."""
 
 
 class LineCut(Exception):
     """Raised by a hook: the line ends here, at once and without a word, as when power or session is lost."""
+
+
+@dataclass(slots=True)
+class _Running:
+    """The line that a thread runs: its hooks, the boot that it belongs to, its changes so far."""
+
+    before: Hook | None
+    after: Hook | None
+    boot: int
+    changes: int = 0
 
 
 class Appliance:
@@ -59,7 +71,10 @@ class Appliance:
         self.mutations = 0
         self.tree = Tree(self.options.version)
         self._lock = threading.RLock()
-        self._hooks = threading.local()
+        self._threads = threading.local()
+        self._closed = False
+        self.boots = 0
+        self.on_reboot: Callable[[], None] = _nothing
         self._store = Store(self.state_dir)
         self.storage = Storage(self.state_dir, self._store, self.options, self.clock)
         self._environments: dict[str, dict[str, Value]] = {}
@@ -83,6 +98,7 @@ class Appliance:
     def close(self) -> None:
         """Let go of the state directory. Nothing is lost; the next start goes on with the same uptime."""
         with self._lock:
+            self._closed = True
             self.storage.undo.flush()
             self._store.close()
 
@@ -109,38 +125,55 @@ class Appliance:
         return max(self.clock.now() - self._booted_at, 0.0)
 
     def reboot(self, *, lose_unflushed: bool = True) -> int:
-        """Power cycle. Returns how many changes were lost (those younger than the flush delays of the behaviour)."""
+        """Power cycle: uptime starts anew, and no line survives it, not even one that is paused.
+
+        Returns how many changes were lost (those younger than the flush delays of the behaviour).
+        """
         with self._lock:
             lost = self.storage.boot(lose_unflushed=lose_unflushed)
             self._environments.clear()
             self._set_boot(self.clock.now())
+            self.boots += 1
+            self.on_reboot()
             return lost
 
     # -- lines -----------------------------------------------------------------------------------------------------
 
-    def run(self, line: str, *, user: str = "admin", before: Hook | None = None) -> str:
+    def run(self, line: str, *, user: str = "admin", before: Hook | None = None, after: Hook | None = None) -> str:
         """Run one console line; the text that the console prints, with CRLF line ends.
 
-        `before` is called before each statement of this line that changes something, with its path and arguments; it
-        may run other lines, wait, or raise LineCut: then what the line did stays and its output is lost.
+        `before` and `after` are called around each statement of this line that changes something; they may run other
+        lines, wait (`step_aside`), or raise LineCut: then what the line did stays and its output is lost. Raises
+        LineCut also when the appliance reboots or closes under the line.
         """
         started = time.perf_counter()
         output: list[str] = []
         outcome = "cut"
+        text = ""
         with self._lock:
             at = self.clock.now()
             self.storage.undo.expire()
-            outer, self._hooks.current = getattr(self._hooks, "current", None), before
+            outer, self._threads.line = self._line, _Running(before, after, self.boots)
             try:
-                self._run(line.encode().decode("latin-1"), user, output.append)
+                self._check_alive()
+                self._run(line.encode(errors="replace").decode("latin-1"), user, output.append)
                 outcome = "answered"
             finally:
-                self._hooks.current = outer
+                self._threads.line = outer
                 text = _on_the_wire(output)
                 self.history.add(
                     at=at, user=user, line=line, output=text, seconds=time.perf_counter() - started, outcome=outcome
                 )
         return text
+
+    @property
+    def _line(self) -> _Running | None:
+        found: _Running | None = getattr(self._threads, "line", None)
+        return found
+
+    def _check_alive(self) -> None:
+        if self._closed or (self._line is not None and self._line.boot != self.boots):
+            raise LineCut
 
     def _run(self, line: str, user: str, write: Callable[[str], None]) -> None:
         if len(line) > _MAX_LINE:
@@ -176,35 +209,49 @@ class Appliance:
             if request.path == "/system/reboot":
                 return self._reboot_by_command(request)
             raise ConsoleError(texts.NOT_SIMULATED(path=request.path))
-        return menu.call(request)
+        line = self._line
+        changes = line.changes if line else 0
+        value = menu.call(request)
+        if line and line.changes > changes and line.after is not None:
+            line.after(request.path, request.arguments)
+        return value
 
     def _reboot_by_command(self, request: Request) -> Value:
         self._before(request.path, request.arguments)
         self.reboot(lose_unflushed=False)
-        return NOTHING
+        raise LineCut
 
     def pause(self, seconds: float) -> None:
-        """`:delay`: other lines run meanwhile."""
+        """`:delay`: other lines run meanwhile. Raises LineCut when the appliance rebooted or closed in between."""
         self._lock.release()
         try:
             self.clock.pause(max(seconds, 0.0))
         finally:
             self._lock.acquire()
+        self._check_alive()
 
-    def step_aside(self, until: threading.Event) -> None:
-        """For hooks: let other lines run until the event is set."""
+    def step_aside(self, until: threading.Event, patience: float | None = None) -> None:
+        """For hooks: let other lines run until the event is set, or `patience` seconds are over. Raises as `pause`."""
         self._lock.release()
         try:
-            until.wait()
+            until.wait(patience)
         finally:
             self._lock.acquire()
+        self._check_alive()
 
     def _before(self, path: str, arguments: Mapping[str, Value]) -> None:
         self.mutations += 1
-        hooks = (self.before_mutation, getattr(self._hooks, "current", None))
-        for hook in hooks:
-            if hook is not None:
-                hook(path, arguments)
+        line = self._line
+        if self.before_mutation is not None:
+            self.before_mutation(path, arguments)
+        if line is not None:
+            if line.before is not None:
+                line.before(path, arguments)
+            line.changes += 1
+
+
+def _nothing() -> None:
+    """Nobody wants to hear of reboots."""
 
 
 def _on_the_wire(output: list[str]) -> str:

@@ -11,7 +11,7 @@ from pathlib import Path
 from rdscsi.simulator.appliance import Appliance
 from rdscsi.simulator.clock import SystemClock
 from rdscsi.simulator.history import History
-from rdscsi.simulator.latency import PROFILES
+from rdscsi.simulator.latency import LatencyProfile, parse_latency
 from rdscsi.simulator.options import ApplianceOptions, Behaviour, PoolOptions
 from rdscsi.simulator.server import ServerOptions, SshServer
 from rdscsi.simulator.sessions import Sessions
@@ -30,9 +30,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--authorized-key", type=Path, action="append", required=True, metavar="FILE", help="public keys; repeatable"
     )
-    parser.add_argument("--user", action="append", metavar="NAME", help="who may log in (default admin); repeatable")
+    parser.add_argument(
+        "--user", action="append", metavar="NAME", help="who may log in with such a key (default: any name); repeatable"
+    )
     parser.add_argument("--routeros", type=_version, default="7.24.4", metavar="VERSION", help="default %(default)s")
-    parser.add_argument("--latency", choices=sorted(PROFILES), default="none", help="default %(default)s")
+    parser.add_argument(
+        "--latency",
+        type=_latency,
+        default="none",
+        metavar="none|realistic|MS[:SPREAD]",
+        help="time that each command takes; realistic is 200:50; default %(default)s",
+    )
     parser.add_argument("--seed", type=int, default=0, help="of latencies; default %(default)s")
     parser.add_argument("--host-key", choices=("rsa", "ed25519"), default="rsa", help="default %(default)s")
     pool = parser.add_argument_group("the pool (only when the state directory is new)")
@@ -54,6 +62,13 @@ def _version(text: str) -> str:
     if not (7, 16) <= found <= (7, 24):
         raise argparse.ArgumentTypeError(f"{text}: 7.16 to 7.24 are known")
     return text
+
+
+def _latency(text: str) -> LatencyProfile:
+    try:
+        return parse_latency(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def _size(text: str) -> int:
@@ -82,9 +97,9 @@ def server_options(args: argparse.Namespace) -> ServerOptions:
         host=host or "127.0.0.1",
         port=int(port),
         authorized_keys=args.authorized_key,
-        users=args.user or ["admin"],
+        users=args.user or (),
         host_key_type="ssh-rsa" if args.host_key == "rsa" else "ssh-ed25519",
-        latency=PROFILES[args.latency],
+        latency=args.latency,
         seed=args.seed,
     )
 
@@ -118,7 +133,7 @@ async def _serve(appliance: Appliance, options: ServerOptions) -> None:
         loop.add_signal_handler(number, stop.set)
     async with SshServer(Sessions(appliance), options) as server:
         print(
-            f"simulated RDS ready: host={options.host} port={server.port} user={next(iter(options.users))} "
+            f"simulated RDS ready: host={options.host} port={server.port} user={server.user} "
             f"host-key={server.fingerprint} routeros={appliance.options.version} state={appliance.state_dir}",
             flush=True,
         )

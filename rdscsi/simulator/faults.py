@@ -5,10 +5,12 @@ A rule is data; what each kind does to a command is done in `sessions`. Nothing 
 
 from __future__ import annotations
 
+import itertools
 import random
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, get_args
 
 Kind = Literal[
     "drop-before",  # the session dies, the line never runs
@@ -16,6 +18,7 @@ Kind = Literal[
     "late",  # the session dies at once, the line runs `seconds` later
     "late-middle",  # the line stops before its `mutation`th change, the session dies, it goes on `seconds` later
     "cut",  # the line ends for good before its `mutation`th change, the session dies
+    "hold",  # the line waits (see `Fault.after`) until it is released, for `seconds` at most; then it goes on
     "error",  # the line does not run, the answer is `text`
     "garbage",  # the answer has `text` in front
     "truncate",  # the line runs, half of the answer arrives, the session dies
@@ -23,16 +26,34 @@ Kind = Literal[
     "stall-after",  # the line runs, no answer ever comes, the session stays
     "reboot",  # the line runs, the appliance has a power cut, sessions die
 ]
+KINDS: tuple[str, ...] = get_args(Kind)
+HOLD_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One thing that goes wrong with one command."""
+    """One thing that goes wrong with one command.
+
+    `after`, for `hold`: wait once so many statements have changed something (0: before the first); a line with fewer,
+    and any line when it is None, waits at its end, before its answer.
+    """
 
     kind: Kind
     seconds: float = 0.0
     text: str = ""
     mutation: int = 1
+    after: int | None = None
+
+
+class Hold:
+    """A line that a rule holds up. `held` is set when it stands, `go_on` lets it go."""
+
+    def __init__(self, rule: int, line: str, patience: float) -> None:
+        self.rule = rule
+        self.line = line
+        self.patience = patience
+        self.held = threading.Event()
+        self.go_on = threading.Event()
 
 
 @dataclass(slots=True)
@@ -40,9 +61,10 @@ class Rule:
     """When a fault strikes. Without conditions it strikes each command.
 
     `contains`: a part of the line, or a predicate over it. `nth`: only the nth matching command (from 1). `times`: at
-    most so often. `chance`: with this probability, by the seed of `Faults`.
+    most so often. `chance`: with this probability, by the seed of `Faults`. `holds`: the lines that it ever held.
     """
 
+    number: int
     fault: Fault
     contains: str | Callable[[str], bool] = ""
     nth: int | None = None
@@ -50,9 +72,17 @@ class Rule:
     chance: float = 1.0
     seen: int = field(default=0, init=False)
     struck: int = field(default=0, init=False)
+    holds: list[Hold] = field(default_factory=list, init=False)
 
     def matches(self, line: str) -> bool:
         return self.contains in line if isinstance(self.contains, str) else self.contains(line)
+
+    def release(self) -> int:
+        """Let go every line that this rule holds; their number."""
+        held = [hold for hold in self.holds if not hold.go_on.is_set()]
+        for hold in held:
+            hold.go_on.set()
+        return len(held)
 
 
 class Faults:
@@ -61,7 +91,12 @@ class Faults:
     def __init__(self, *, seed: int = 0) -> None:
         self._random = random.Random(seed)  # noqa: S311 - repeatable on purpose
         self._rules: list[Rule] = []
+        self._numbers = itertools.count(1)
+        self._lock = threading.Lock()
         self.refuse_connections = False
+
+    def __iter__(self) -> itertools.chain[Rule]:
+        return itertools.chain(tuple(self._rules))
 
     def add(
         self,
@@ -74,27 +109,42 @@ class Faults:
     ) -> Rule:
         """Put a rule in force; give it to `drop` to lift it."""
         made = fault if isinstance(fault, Fault) else Fault(fault)
-        rule = Rule(made, contains, nth, times, chance)
-        self._rules.append(rule)
+        rule = Rule(next(self._numbers), made, contains, nth, times, chance)
+        with self._lock:
+            self._rules.append(rule)
         return rule
 
+    def find(self, number: int) -> Rule | None:
+        return next((rule for rule in self if rule.number == number), None)
+
     def drop(self, rule: Rule) -> None:
-        self._rules.remove(rule)
+        """Lift a rule; lines that it holds go on."""
+        with self._lock:
+            self._rules.remove(rule)
+        rule.release()
 
     def clear(self) -> None:
-        self._rules.clear()
+        """Lift every rule."""
+        for rule in self:
+            self.drop(rule)
         self.refuse_connections = False
 
-    def decide(self, line: str) -> Fault | None:
-        """The fault for this command; the first rule that strikes wins, all that match count it."""
-        found: Fault | None = None
-        for rule in self._rules:
-            if not rule.matches(line):
-                continue
-            rule.seen += 1
-            if found is None and self._strikes(rule):
-                rule.struck += 1
-                found = rule.fault
+    def release_all(self) -> None:
+        """Let every held line go on."""
+        for rule in self:
+            rule.release()
+
+    def decide(self, line: str) -> Rule | None:
+        """The rule that strikes this command; the first that does wins, all that match count it."""
+        found: Rule | None = None
+        with self._lock:
+            for rule in self._rules:
+                if not rule.matches(line):
+                    continue
+                rule.seen += 1
+                if found is None and self._strikes(rule):
+                    rule.struck += 1
+                    found = rule
         return found
 
     def _strikes(self, rule: Rule) -> bool:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from rdscsi.simulator.appliance import Appliance, LineCut
 from rdscsi.simulator.console.values import Value
-from rdscsi.simulator.faults import Fault, Faults
+from rdscsi.simulator.faults import HOLD_SECONDS, Fault, Faults, Hold, Rule
 
 _PATIENCE = 60.0  # seconds until a parked line's thread must have got somewhere
 
@@ -21,13 +21,15 @@ _PATIENCE = 60.0  # seconds until a parked line's thread must have got somewhere
 class Attempt:
     """What the client sees. `reply` is None when no complete answer comes; `fragment` is what came before that.
 
-    `stalled`: the session stays open in silence. Otherwise a missing reply means that the session died.
+    `stalled`: the session stays open in silence. Otherwise a missing reply means that the session died. `rebooted`:
+    all sessions died, because the appliance went down while the line ran.
     """
 
     reply: str | None
     fragment: str = ""
     stalled: bool = False
     fault: Fault | None = None
+    rebooted: bool = False
 
 
 @dataclass(slots=True)
@@ -36,6 +38,7 @@ class _Waiting:
 
     due: float
     resume: Callable[[], None]
+    give_up: Callable[[], None]
 
 
 @dataclass(slots=True)
@@ -53,6 +56,7 @@ class Sessions:
         self.appliance = appliance
         self.faults = faults or Faults()
         self._waiting: list[_Waiting] = []
+        appliance.on_reboot = self._rebooted
 
     @property
     def pending(self) -> int:
@@ -74,19 +78,46 @@ class Sessions:
             item.resume()
         return len(due)
 
-    def forget_waiting(self) -> None:
-        """What a reboot does: lines that were still running are gone."""
-        self._waiting.clear()
+    def _rebooted(self) -> None:
+        """Lines that were still running are gone; those that stand somewhere find that out for themselves."""
+        waiting, self._waiting = self._waiting, []
+        for item in waiting:
+            item.give_up()
+        self.faults.release_all()
 
     def attempt(self, line: str, *, user: str = "admin") -> Attempt:
         """Run one command with whatever goes wrong with it."""
         self.run_due()
-        fault = self.faults.decide(line)
-        if fault is None:
-            return Attempt(self.appliance.run(line, user=user))
-        return _EFFECTS[fault.kind](self, line, user, fault)
+        rule = self.faults.decide(line)
+        boot = self.appliance.boots
+        fault = rule.fault if rule else None
+        try:
+            if rule is None:
+                return Attempt(self.appliance.run(line, user=user))
+            if rule.fault.kind == "hold":
+                return self._hold(line, user, rule)
+            return _EFFECTS[rule.fault.kind](self, line, user, rule.fault)
+        except LineCut:
+            return Attempt(None, fault=fault, rebooted=self.appliance.boots != boot)
 
     # -- kinds of faults -------------------------------------------------------------------------------------------
+
+    def _hold(self, line: str, user: str, rule: Rule) -> Attempt:
+        hold = Hold(rule.number, line, rule.fault.seconds or HOLD_SECONDS)
+        rule.holds.append(hold)
+        after = rule.fault.after
+        stand = _Countdown(after or 1, lambda: self._stand(hold))
+        before_it, after_it = (stand, None) if after == 0 else (None, stand if after else None)
+        reply = self.appliance.run(line, user=user, before=before_it, after=after_it)
+        if not hold.held.is_set():
+            hold.held.set()
+            hold.go_on.wait(hold.patience)
+        hold.go_on.set()
+        return Attempt(reply, fault=rule.fault)
+
+    def _stand(self, hold: Hold) -> None:
+        hold.held.set()
+        self.appliance.step_aside(hold.go_on, hold.patience)
 
     def _drop_before(self, _line: str, _user: str, fault: Fault) -> Attempt:
         return Attempt(None, fault=fault)
@@ -96,7 +127,7 @@ class Sessions:
         return Attempt(None, fault=fault)
 
     def _late(self, line: str, user: str, fault: Fault) -> Attempt:
-        self._wait(fault.seconds, lambda: self._run_unseen(line, user, None))
+        self._wait(fault.seconds, lambda: self._run_unseen(line, user, None), _nothing)
         return Attempt(None, fault=fault)
 
     def _late_middle(self, line: str, user: str, fault: Fault) -> Attempt:
@@ -107,7 +138,7 @@ class Sessions:
         worker.start()
         parked.halted.wait(_PATIENCE)
         if worker.is_alive():
-            self._wait(fault.seconds, lambda: _go_on(parked, worker))
+            self._wait(fault.seconds, lambda: _go_on(parked, worker), parked.go_on.set)
         return Attempt(None, fault=fault)
 
     def _park(self, parked: _Parked) -> None:
@@ -126,8 +157,8 @@ class Sessions:
         except LineCut:
             return
 
-    def _wait(self, seconds: float, resume: Callable[[], None]) -> None:
-        self._waiting.append(_Waiting(self.appliance.clock.now() + seconds, resume))
+    def _wait(self, seconds: float, resume: Callable[[], None], give_up: Callable[[], None]) -> None:
+        self._waiting.append(_Waiting(self.appliance.clock.now() + seconds, resume, give_up))
 
     def _cut(self, line: str, user: str, fault: Fault) -> Attempt:
         self._run_unseen(line, user, _Countdown(fault.mutation, _raise_cut))
@@ -152,9 +183,8 @@ class Sessions:
 
     def _reboot(self, line: str, user: str, fault: Fault) -> Attempt:
         self.appliance.run(line, user=user)
-        self.forget_waiting()
         self.appliance.reboot()
-        return Attempt(None, fault=fault)
+        return Attempt(None, fault=fault, rebooted=True)
 
 
 _EFFECTS: dict[str, Callable[[Sessions, str, str, Fault], Attempt]] = {
@@ -183,6 +213,10 @@ class _Countdown:
         self._left -= 1
         if self._left == 0:
             self._action()
+
+
+def _nothing() -> None:
+    """A line that has not begun needs no word when it is given up."""
 
 
 def _raise_cut() -> None:

@@ -9,6 +9,7 @@ _BLANKS = re.compile(r"(?:[ \t]|\\\r?\n)*")
 _SPACE = re.compile(r"(?:[ \t\r\n]|\\\r?\n)*")
 _NAME = re.compile(r"[A-Za-z0-9_.\-]+")
 _CLOSERS = {"}": "brace", "]": "bracket", ")": "parenthesis"}
+_SKIPPABLE = frozenset(" \t\r\n\\")
 MAX_DEPTH = 60
 
 
@@ -30,13 +31,15 @@ class Scanner:
 
     def skip_blanks(self) -> None:
         """Blanks and joined lines; stops at a line's end."""
-        found = _BLANKS.match(self.text, self.position)
-        self.position = found.end() if found else self.position
+        if self.current in _SKIPPABLE:  # most often there is nothing to skip
+            found = _BLANKS.match(self.text, self.position)
+            self.position = found.end() if found else self.position
 
     def skip_space(self) -> None:
         """Blanks and line ends, as inside parentheses."""
-        found = _SPACE.match(self.text, self.position)
-        self.position = found.end() if found else self.position
+        if self.current in _SKIPPABLE:
+            found = _SPACE.match(self.text, self.position)
+            self.position = found.end() if found else self.position
 
     def take(self, pattern: re.Pattern[str]) -> str:
         """The text that matches at the cursor ("" if none does), and the cursor behind it."""

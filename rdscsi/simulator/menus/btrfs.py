@@ -56,10 +56,11 @@ class SubvolumeMenu(ListMenu[Subvolume]):
         return self._storage.subvolumes.get(number)
 
     def indexed(self, equalities: Mapping[str, str]) -> Iterable[Subvolume] | None:
-        if "fullname" not in equalities:
-            return None
-        found = self._storage.subvolumes.by_fullname(equalities["fullname"])
-        return () if found is None else (found,)
+        subvolumes = self._storage.subvolumes
+        if "fullname" in equalities:
+            found = subvolumes.by_fullname(equalities["fullname"])
+            return () if found is None else (found,)
+        return subvolumes.by_leaf(equalities["name"]) if "name" in equalities else None
 
     def property_names(self, item: Subvolume) -> Iterable[str]:
         return self._NAMES

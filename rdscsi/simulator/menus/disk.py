@@ -129,10 +129,10 @@ class DiskMenu(ListMenu[Disk]):
         return self._storage.disks.get(number)
 
     def indexed(self, equalities: Mapping[str, str]) -> Iterable[Disk] | None:
-        if "slot" not in equalities:
-            return None
-        found = self._storage.disks.by_slot(equalities["slot"])
-        return () if found is None else (found,)
+        if "slot" in equalities:
+            found = self._storage.disks.by_slot(equalities["slot"])
+            return () if found is None else (found,)
+        return self._storage.disks.by_file(equalities["file-path"]) if "file-path" in equalities else None
 
     def property_names(self, item: Disk) -> Iterable[str]:
         order = _FILE_ORDER if item.type == "file" else _POOL_ORDER

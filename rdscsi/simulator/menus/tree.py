@@ -94,7 +94,8 @@ class Tree:
         return shape_of(word)
 
     def _resolved(self, path: str, word: str) -> str | None:
-        return abbreviated(word, self._children.get(path, set()) | self._commands.get(path, {}).keys())
+        children, commands = self._children.get(path, set()), self._commands.get(path, {})
+        return word if word in children or word in commands else abbreviated(word, children | commands.keys())
 
     def has(self, menu: str, command: str, argument: str = "") -> bool:
         """Whether this version knows the argument (or the command)."""

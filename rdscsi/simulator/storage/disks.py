@@ -15,6 +15,7 @@ from rdscsi.simulator.console.failures import ConsoleError
 from rdscsi.simulator.options import Behaviour
 from rdscsi.simulator.storage.exports import Exports
 from rdscsi.simulator.storage.files import FileTree, normalised
+from rdscsi.simulator.storage.index import discard_from
 from rdscsi.simulator.storage.pool import Pool
 from rdscsi.simulator.storage.signatures import NOTHING_THERE, Signature, recognise
 from rdscsi.simulator.storage.store import Plain, Store
@@ -71,6 +72,7 @@ class Disks:
         self._nqn_prefix = nqn_prefix
         self._disks: dict[int, Disk] = {}
         self._slots: dict[str, int] = {}
+        self._by_file: dict[str, set[int]] = {}
         self._next = int(str(store.single("next-disk") or 1))
         for number, body in store.load("disk"):
             self._remember(_disk_of(number, body))
@@ -87,6 +89,10 @@ class Disks:
     def by_slot(self, slot: str) -> Disk | None:
         number = self._slots.get(slot)
         return None if number is None else self._disks[number]
+
+    def by_file(self, path: str) -> list[Disk]:
+        """The file disks over one backing file, named with or without a leading slash."""
+        return [self._disks[number] for number in sorted(self._by_file.get(normalised(path), ()))]
 
     def nqn_of(self, disk: Disk) -> str:
         """The name initiators see: what was set, otherwise a default made of the slot (§6; the prefix is a guess)."""
@@ -142,7 +148,7 @@ class Disks:
     def _check_twice(self, disk: Disk, name: str) -> None:
         if self._behaviour.same_file_twice:
             return
-        if any(other.file_name == name and other.number != disk.number for other in self._disks.values()):
+        if any(other.number != disk.number for other in self.by_file(name)):
             raise ConsoleError(texts.FILE_EXISTS())
 
     def _settled(self, disk: Disk) -> Disk:
@@ -184,7 +190,9 @@ class Disks:
             if before.exported and (after is None or not after.exported or self.nqn_of(after) != self.nqn_of(before)):
                 self._exports.withdraw(self.nqn_of(before))
             self._slots.pop(before.slot, None)
-            self._disks.pop(before.number, None) if after is None else None
+            discard_from(self._by_file, before.file_name, before.number)
+            if after is None:
+                self._disks.pop(before.number, None)
         if after is None:
             if before is not None:
                 self._store.drop("disk", before.number)
@@ -197,6 +205,8 @@ class Disks:
     def _remember(self, disk: Disk) -> None:
         self._disks[disk.number] = disk
         self._slots[disk.slot] = disk.number
+        if disk.type == "file":
+            self._by_file.setdefault(disk.file_name, set()).add(disk.number)
 
     # -- the machine -----------------------------------------------------------------------------------------------
 

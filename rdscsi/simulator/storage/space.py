@@ -4,12 +4,24 @@
 (routeros.md §1.5). A clone and its origin count once, as the larger of them.
 """
 
+from __future__ import annotations
+
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from rdscsi.simulator.storage.store import Store
 
 _RESERVED = 64 << 20  # what an empty file system of the pool takes
+
+
+@dataclass(frozen=True, slots=True)
+class Extent:
+    """What a file takes: the group that it shares with its clones, its size in bytes, where it is on the host."""
+
+    group: int
+    size: int
+    path: Path
 
 
 class Space:
@@ -19,7 +31,9 @@ class Space:
         self.size = size
         self._store = store
         self._allocation = allocation
-        self._files: dict[str, tuple[int, int, Path]] = {}  # name -> group, size, host path
+        self._files: dict[str, Extent] = {}
+        self._groups: dict[int, dict[str, int]] = {}  # group -> size by name
+        self._declared = 0  # sum over the groups of their largest size
         self._rows: dict[str, int] = {}
         self._next = 1
 
@@ -35,18 +49,37 @@ class Space:
             else:
                 self._store.drop("extent", number)
         for name, path in files.items():
-            self._files[name] = (groups.get(name) or self._number(), path.stat().st_size, path)
+            self._enter(name, Extent(groups.get(name) or self._number(), path.stat().st_size, path))
+
+    def _enter(self, name: str, extent: Extent) -> None:
+        self._leave(name)
+        self._files[name] = extent
+        group = self._groups.setdefault(extent.group, {})
+        before = max(group.values(), default=0)
+        group[name] = extent.size
+        self._declared += max(group.values()) - before
+
+    def _leave(self, name: str) -> Extent | None:
+        extent = self._files.pop(name, None)
+        if extent is not None:
+            group = self._groups[extent.group]
+            before = max(group.values())
+            del group[name]
+            self._declared += max(group.values(), default=0) - before
+            if not group:
+                del self._groups[extent.group]
+        return extent
 
     def _number(self) -> int:
         self._next += 1
         return self._next
 
     def used(self) -> int:
-        groups: dict[int, int] = {}
-        for group, size, path in self._files.values():
-            taken = size if self._allocation == "full" else _blocks(path)
-            groups[group] = max(groups.get(group, 0), taken)
-        return _RESERVED + sum(groups.values())
+        if self._allocation == "full":
+            return _RESERVED + self._declared
+        return _RESERVED + sum(
+            max(_blocks(self._files[name].path) for name in names) for names in self._groups.values()
+        )
 
     def free(self) -> int:
         return max(self.size - self.used(), 0)
@@ -59,27 +92,27 @@ class Space:
 
     def put(self, name: str, size: int, path: Path) -> None:
         """A file was made or changed its size."""
-        group = self._files[name][0] if name in self._files else self._number()
-        self._files[name] = (group, size, path)
+        group = self._files[name].group if name in self._files else self._number()
+        self._enter(name, Extent(group, size, path))
 
     def share(self, name: str, origin: str, path: Path) -> None:
         """A clone of `origin` was made."""
-        group, size, _ = self._files[origin]
-        self._files[name] = (group, size, path)
+        source = self._files[origin]
+        self._enter(name, Extent(source.group, source.size, path))
         for each in (origin, name):
             if each not in self._rows:
                 self._rows[each] = self._number()
-                self._store.put("extent", self._rows[each], {"name": each, "group": group})
+                self._store.put("extent", self._rows[each], {"name": each, "group": source.group})
 
-    def drop(self, name: str) -> tuple[int, int, Path] | None:
+    def drop(self, name: str) -> Extent | None:
         """A file is gone; what it was, for `restore`."""
         if name in self._rows:
             self._store.drop("extent", self._rows.pop(name))
-        return self._files.pop(name, None)
+        return self._leave(name)
 
-    def restore(self, name: str, record: tuple[int, int, Path] | None) -> None:
-        if record is not None:
-            self._files[name] = record
+    def restore(self, name: str, extent: Extent | None) -> None:
+        if extent is not None:
+            self._enter(name, extent)
 
     def below(self, prefix: str) -> list[str]:
         """Names of the files below a directory."""

@@ -17,6 +17,7 @@ from rdscsi.simulator.clock import Clock
 from rdscsi.simulator.console.failures import ConsoleError
 from rdscsi.simulator.storage.copying import copy_tree
 from rdscsi.simulator.storage.files import FileTree, normalised
+from rdscsi.simulator.storage.index import discard_from
 from rdscsi.simulator.storage.pool import Pool
 from rdscsi.simulator.storage.store import Store
 from rdscsi.simulator.storage.undo import UndoLog
@@ -57,6 +58,7 @@ class Subvolumes:
         self._clock = clock
         self._items: dict[int, Subvolume] = {}
         self._names: dict[str, int] = {}
+        self._leaves: dict[str, set[int]] = {}
         self._next = int(str(store.single("next-subvolume") or 1))
         self._generation = int(str(store.single("generation") or 10))
         shutil.rmtree(self._staging, ignore_errors=True)
@@ -68,15 +70,23 @@ class Subvolumes:
             else:
                 store.drop("subvolume", number)
 
+    @property
+    def _visible(self) -> bool:
+        return self._pool.fs == "btrfs" and self._pool.mounted
+
     def __iter__(self) -> Iterator[Subvolume]:
-        return iter(list(self._items.values()) if self._pool.fs == "btrfs" and self._pool.mounted else ())
+        return iter(list(self._items.values()) if self._visible else ())
 
     def get(self, number: int) -> Subvolume | None:
         return self._items.get(number)
 
     def by_fullname(self, fullname: str) -> Subvolume | None:
         number = self._names.get(fullname)
-        return None if number is None else self._items[number]
+        return None if number is None or not self._visible else self._items[number]
+
+    def by_leaf(self, name: str) -> list[Subvolume]:
+        """Those whose last part is `name`; not unique across directories."""
+        return [self._items[number] for number in sorted(self._leaves.get(name, ()))] if self._visible else []
 
     def top_level(self, item: Subvolume) -> str:
         """The nearest subvolume above, or the root."""
@@ -90,7 +100,7 @@ class Subvolumes:
     def _resolve(self, name: str) -> Subvolume:
         found = self.by_fullname(normalised(name))
         if found is None:
-            matches = [item for item in self._items.values() if item.name == name]
+            matches = self.by_leaf(name)
             found = matches[0] if len(matches) == 1 else None
         if found is None:
             raise ConsoleError(texts.NO_SUCH_PARENT())
@@ -180,10 +190,12 @@ class Subvolumes:
     def _remember(self, item: Subvolume) -> None:
         self._items[item.number] = item
         self._names[item.fullname] = item.number
+        self._leaves.setdefault(item.name, set()).add(item.number)
 
     def _forget(self, item: Subvolume) -> None:
         self._items.pop(item.number, None)
         self._names.pop(item.fullname, None)
+        discard_from(self._leaves, item.name, item.number)
         self._store.drop("subvolume", item.number)
 
     def read_only_above(self, name: str) -> bool:

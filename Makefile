@@ -1,0 +1,47 @@
+# make help shows all of it. What the commands need is found or installed by deploy/setup; nothing asks for sudo.
+.DEFAULT_GOAL := help
+PARTS := .venv/bin/python tests/run/parts.py
+
+.PHONY: help setup demo test check unit conformance sanity bench format generate lock clean
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: ## build .venv and everything else; safe to repeat, offline the second time
+	@deploy/setup
+
+demo: ## set up, then watch two volumes live their whole lives on a simulated appliance
+	@deploy/setup demo
+	@.venv/bin/rdscsi demo $(ARGS)
+
+test: setup ## set up, then everything that must pass, with the time of each part
+	@$(PARTS)
+
+check: setup ## ruff, mypy, layers of imports, generated code
+	@$(PARTS) check
+
+unit: setup ## the Python tests, with coverage; ARGS="tests/journal -k cut" runs those alone
+	@$(if $(ARGS),.venv/bin/python -m pytest $(ARGS),$(PARTS) unit)
+
+conformance: setup ## our wire contract against the CSI specification's
+	@$(PARTS) conformance
+
+sanity: setup ## csi-sanity against the sandbox
+	@$(PARTS) sanity
+
+bench: setup ## measure start-up, memory, calls and cycles per minute
+	@.venv/bin/python tests/bench/run.py $(ARGS)
+
+format: setup ## let ruff put the code in order
+	@.venv/bin/ruff check --fix
+	@.venv/bin/ruff format
+
+generate: setup ## rdscsi/csi/pb from proto/csi.proto
+	@.venv/bin/python proto/generate.py
+
+lock: setup ## deploy/requirements/ from pyproject.toml; UPGRADE=1 takes the newest versions
+	@UPGRADE=$(UPGRADE) deploy/lock
+
+clean: ## remove what was built here; the wheelhouse of all checkouts stays
+	rm -rf .venv .cache artefacts .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

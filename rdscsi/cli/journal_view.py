@@ -1,0 +1,197 @@
+"""What `rdscsi journal` shows: collects it from a reading of the journal, and renders it as tables or as JSON."""
+
+import argparse
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from rdscsi.observe.lines import one_line
+from rdscsi.observe.secrets import scrub
+
+if TYPE_CHECKING:
+    from rdscsi.journal import OperationRecord
+    from rdscsi.journal.reading import Reading, Situation
+
+Row = Mapping[str, object]
+
+_PIPE_WIDTH = 400  # columns where nobody looks at a terminal: one line a row, for grep
+_SHOWN_OPERATIONS = 20
+_TIMES = ("at", "opened_at", "closed_at", "updated_at", "deleted_at", "started_at")
+_COLUMNS = {
+    "operations": ("id", "kind", "subject", "state", "age", "attempts", "last step", "last error", "next"),
+    "volumes": ("volume_id", "csi_name", "size", "state", "ever_published", "updated", "quarantine"),
+    "stages": ("volume_id", "state", "access_type", "fs_type", "size", "formatted", "updated", "staging_target_path"),
+    "tombstones": ("volume_id", "backing", "generation", "deleted"),
+}
+_COLOURS = {"open": "yellow", "done": "green", "refused": "red", "superseded": "dim", "ready": "green"}
+
+
+@dataclass(slots=True)
+class View:
+    """What is shown: lists of rows by name, as JSON gives them; `details` asks for each operation in full."""
+
+    situation: "Situation"
+    now: float
+    tables: dict[str, Sequence[Row]] = field(default_factory=dict)
+    details: bool = False
+    status: int = 0
+
+
+def collect(reading: "Reading", args: argparse.Namespace, *, now: float) -> View:
+    """Read what the command line asks for; `now` in seconds since the epoch."""
+    view = View(reading.situation, now)
+    if args.verb == "list":
+        found = reading.open_operations() if args.state == "open" else reading.operations(limit=args.limit)
+        view.tables["operations"] = [_operation(one, view) for one in found]
+    elif args.verb == "show":
+        _collect_about(reading, args.what, view)
+    else:
+        rows: Sequence[Any] = getattr(reading, args.verb)()  # Any: records of three kinds, all dataclasses
+        view.tables[args.verb] = [asdict(one) for one in rows]
+    return view
+
+
+def print_json(view: View) -> None:
+    """Print one JSON document; times as RFC 3339 in UTC."""
+    about = asdict(view.situation) | {"path": str(view.situation.path)}
+    document = _readable({"journal": about} | view.tables)
+    print(json.dumps(document, indent=2, ensure_ascii=True))
+
+
+def print_tables(view: View) -> None:
+    """Print tables as wide as the terminal; colours only there."""
+    from rich.console import Console
+
+    console = Console(width=None if sys.stdout.isatty() else _PIPE_WIDTH, highlight=False, markup=False, emoji=False)
+    console.print(_heading(view), style="dim", soft_wrap=True)
+    if view.status:
+        console.print("nothing has this id: give an operation's id, its subject or a volume id", style="red")
+    for name, rows in view.tables.items():
+        if view.details and name == "operations":
+            for row in rows:
+                _print_details(console, row, view)
+        elif rows:
+            console.print(_table(name, [_cells(name, row, view) for row in rows]))
+        else:
+            console.print(f"no {'unfinished ' if name == 'operations' else ''}{name}")
+
+
+def _collect_about(reading: "Reading", what: str, view: View) -> None:
+    view.details = True
+    operations = reading.operations_about(what, limit=_SHOWN_OPERATIONS)
+    subject = operations[0].subject if operations else what
+    for name, record in (("volumes", reading.volume(subject)), ("stages", reading.stage(subject))):
+        if record is not None:
+            view.tables[name] = [asdict(record)]
+    buried = [asdict(one) for one in reading.tombstones() if one.volume_id == subject]
+    if buried:
+        view.tables["tombstones"] = buried
+    if operations:
+        view.tables["operations"] = [_operation(one, view) for one in operations]
+    view.status = 0 if view.tables else 1
+
+
+def _operation(record: "OperationRecord", view: View) -> Row:
+    return asdict(record) | {"next": view.situation.next(record), "age_seconds": round(view.now - record.opened_at, 3)}
+
+
+def _readable(value: object, key: str = "") -> object:
+    """Times become text and secrets go, at any depth."""
+    if isinstance(value, Mapping):
+        return {name: _readable(one, name) for name, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_readable(one) for one in value]
+    if key in _TIMES and isinstance(value, float):
+        return _time(value)
+    return scrub(value, key=key)
+
+
+def _heading(view: View) -> str:
+    situation = view.situation
+    keeper = {True: "a driver uses it", False: "no driver uses it", None: "whether a driver uses it cannot be seen"}
+    start = situation.incarnation
+    last = f"; start {start.id} at {_time(start.started_at)}, pid {start.pid} on {start.host}" if start else ""
+    return one_line(f"journal {situation.path} ({situation.journal_id}): {keeper[situation.held]}{last}")
+
+
+def _cells(name: str, row: Row, view: View) -> dict[str, str]:
+    """Return a row's columns as text."""
+    cells = {key: "" if value is None else str(value) for key, value in row.items()}
+    if name == "operations":
+        last: Any = row["last_step"]
+        cells["age"] = _duration(view.now - _number(row["opened_at"]))
+        cells["last step"] = f"{last['name']} {last['detail']}".strip() if last else "-"
+        cells["last error"] = cells["error"] or "-"
+    for moment, column in (("updated_at", "updated"), ("deleted_at", "deleted")):
+        if moment in row:
+            cells[column] = f"{_duration(view.now - _number(row[moment]))} ago"
+    for size in ("capacity_bytes", "size_bytes"):
+        if size in row:
+            cells["size"] = _size(int(_number(row[size])))
+    for yes_no in ("ever_published", "formatted"):
+        if yes_no in row:
+            cells[yes_no] = "yes" if row[yes_no] else "no"
+    return {column: cells[column] for column in _COLUMNS[name]}
+
+
+def _table(name: str, rows: Sequence[Mapping[str, str]]) -> Any:  # a rich Table; rich is imported when needed
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    for column in _COLUMNS[name]:
+        table.add_column(column.replace("_", " "), overflow="fold", no_wrap=column in ("id", "age", "state"))
+    for row in rows:
+        cells = ((column, one_line(value)) for column, value in row.items())
+        table.add_row(*(Text(value, style=_COLOURS.get(value, "") if of == "state" else "") for of, value in cells))
+    return table
+
+
+def _print_details(console: Any, row: Row, view: View) -> None:  # Any: a rich Console
+    console.print()
+    console.print(one_line(f"{row['kind']} {row['id']}: {row['state']}"), style="bold", soft_wrap=True)
+    cells = _cells("operations", row, view)
+    told = {
+        "subject": row["subject"],
+        "opened": f"{_time(_number(row['opened_at']))} ({cells['age']} ago)",
+        "closed": _time(_number(row["closed_at"])) if row["closed_at"] else "-",
+        "attempts": f"{row['attempts']}, the last in start {row['incarnation']}",
+        "outcome": row["outcome"] or "-",
+        "error": cells["last error"],
+        "next": row["next"],
+        "request": json.dumps(_readable(row["request"]), sort_keys=True),
+    }
+    for name, value in told.items():
+        console.print(f"  {name:<9} {one_line(str(value))}", soft_wrap=True)
+    steps: Any = row["steps"]
+    for step in steps:
+        console.print(f"  {_time(step['at'])}  {one_line(step['name']):<12} {one_line(step['detail'])}", soft_wrap=True)
+
+
+def _number(value: object) -> float:
+    return float(value) if isinstance(value, int | float) else 0.0
+
+
+def _time(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _duration(seconds: float) -> str:
+    """`42s`, `3m07s`, `2h05m`, `4d03h`: a person's precision. A clock that was set back gives `0s`."""
+    whole = max(0, int(seconds))
+    for unit, lesser, span, part in (("d", "h", 86_400, 3_600), ("h", "m", 3_600, 60), ("m", "s", 60, 1)):
+        if whole >= span:
+            return f"{whole // span}{unit}{whole % span // part:02d}{lesser}"
+    return f"{whole}s"
+
+
+def _size(count: int) -> str:
+    """Exact bytes, with the nearest binary unit where it is whole."""
+    for unit, power in (("Ti", 40), ("Gi", 30), ("Mi", 20)):
+        if count and count % (1 << power) == 0:
+            return f"{count >> power}{unit}"
+    return str(count)

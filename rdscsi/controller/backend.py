@@ -1,0 +1,207 @@
+"""What every operation of the controller works with: the appliance, the journal, what was seen, what may be given."""
+
+import secrets
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+
+import structlog
+
+from rdscsi import names
+from rdscsi.controller.catalogue import Catalogue, Entry
+from rdscsi.controller.options import ControllerOptions
+from rdscsi.controller.space import Space
+from rdscsi.errors import (
+    Fenced,
+    InvalidRequest,
+    InventoryIncomplete,
+    NotFound,
+    OperationPending,
+    Quarantined,
+    UnexpectedAnswer,
+)
+from rdscsi.journal import Journal, VolumeRecord
+from rdscsi.journal.records import VolumeState
+from rdscsi.names import Backing
+from rdscsi.routeros.answers import Answer, DiskItem
+from rdscsi.routeros.device import Device
+from rdscsi.tags import Tag, TagState, render_tag
+
+log = structlog.get_logger()
+
+STATES: dict[TagState, VolumeState] = {
+    TagState.CREATING: "creating",
+    TagState.READY: "ready",
+    TagState.DELETING: "deleting",
+}
+
+
+@dataclass(slots=True)
+class Seen:
+    """A volume's item and tag, both proven to be this record's."""
+
+    item: DiskItem
+    tag: Tag
+
+
+class Backend:
+    """One appliance under one journal. Methods raise what `rdscsi.errors` says; nothing here knows CSI's wire."""
+
+    def __init__(
+        self,
+        *,
+        device: Device,
+        journal: Journal,
+        options: ControllerOptions,
+        now: Callable[[], float] = time.time,
+        entropy: Callable[[int], bytes] = secrets.token_bytes,
+    ) -> None:
+        self.device = device
+        self.journal = journal
+        self.options = options
+        self.now = now
+        self.entropy = entropy
+        self.catalogue = Catalogue()
+        self.space = Space(reserve_bytes=options.reserve_bytes, overcommit=options.overcommit)
+        self.complete = False
+        self.why_incomplete = "the appliance has not been looked through yet"
+
+    # --- who and whose
+
+    def slot(self, csi_name: str) -> str:
+        """The slot of the volume with that CSI name."""
+        return names.slot(names.KIND_VOLUME, self.options.cluster_id, csi_name)
+
+    def volume_id(self, slot: str) -> str:
+        """The CSI volume id of a slot on this backend."""
+        return names.volume_id(self.options.backend, slot)
+
+    def own_slot(self, volume_id: str) -> str | None:
+        """The slot that an id names; None for an id that this driver cannot have handed out.
+
+        Raises InvalidRequest for an id of another backend or cluster: nothing may be told or done about it here.
+        """
+        parsed = names.parse_volume_id(volume_id)
+        if parsed is None:
+            return None
+        if parsed.backend != self.options.backend:
+            raise InvalidRequest("volume_id", volume_id, f"this controller serves the backend {self.options.backend!r}")
+        if not names.slot_of_cluster(parsed.slot, names.KIND_VOLUME, self.options.cluster_id):
+            raise InvalidRequest("volume_id", volume_id, "the volume of another cluster is never touched")
+        return parsed.slot
+
+    def require_inventory(self) -> None:
+        """Raise Fenced or InventoryIncomplete unless this controller may act and knows what there is."""
+        if self.device.fenced:
+            raise Fenced("another controller holds the token on the appliance; this one stands by")
+        if not self.complete:
+            raise InventoryIncomplete(self.why_incomplete)
+
+    # --- looking
+
+    async def look_at(self, slot: str) -> Entry:
+        """Observe one slot afresh. An absence counts only when no line of the past can still act there."""
+        touched = self.catalogue.entry(slot).touched
+        answer = await self.device.observe(slot)
+        if answer.disk(slot) is None and self.device.settled_in(slot) > 0:
+            await self.device.wait_settled(slot)
+            answer = await self.device.observe(slot)
+        self.space.saw(answer.pool)
+        entry = self.catalogue.entry(slot)
+        if entry.touched != touched:
+            raise OperationPending(f"{slot}: another operation came between the look and its answer")
+        return self.catalogue.saw(slot, answer.disk(slot))
+
+    async def entry(self, slot: str) -> Entry:
+        """Return what is known of a slot, observing it first when that is in doubt."""
+        entry = self.catalogue.entry(slot)
+        return await self.look_at(slot) if entry.suspect else entry
+
+    async def act(self, slot: str, line: Callable[[], Awaitable[Answer]]) -> Entry:
+        """Send a line for a slot and keep what it shows; the slot is in doubt in between."""
+        entry, _ = await self.act_and_tell(slot, line)
+        return entry
+
+    async def act_and_tell(self, slot: str, line: Callable[[], Awaitable[Answer]]) -> tuple[Entry, Answer]:
+        """The same, with the whole answer."""
+        self.catalogue.doubt(slot)
+        answer = await line()
+        self.space.saw(answer.pool)
+        return self.catalogue.saw(slot, answer.disk(slot)), answer
+
+    async def known(self, volume_id: str, slot: str) -> VolumeRecord:
+        """Return the record of a volume that may be worked with.
+
+        Raises NotFound when it is proven absent, Quarantined when a person must look first, OperationPending while
+        it is being restored after a loss.
+        """
+        record = await self.journal.volume(volume_id)
+        if record is None:
+            entry = await self.look_at(slot)
+            if entry.item is None:
+                self.catalogue.forget(slot)
+                raise NotFound(f"volume {volume_id} does not exist")
+            raise Quarantined(
+                f"{volume_id}: the slot {slot} is taken by an item that no record knows; the next inventory judges it"
+            )
+        self.refuse_held(record)
+        return record
+
+    def refuse_held(self, record: VolumeRecord) -> None:
+        """Raise Quarantined or OperationPending for a volume that nothing may be done with now."""
+        if record.quarantine:
+            raise Quarantined(f"{record.volume_id}: {record.quarantine}")
+        if hold := self.catalogue.entry(record.slot).hold:
+            raise OperationPending(f"{record.volume_id}: {hold}")
+
+    def seen(self, record: VolumeRecord, entry: Entry) -> Seen:
+        """Return item and tag as this record's own.
+
+        Raises Quarantined when the slot holds something else, or nothing.
+        """
+        if entry.item is None:
+            raise Quarantined(f"{record.volume_id}: its item is gone from the appliance; the next inventory judges it")
+        if entry.tag is None or entry.tag.operation != record.backing:
+            raise Quarantined(
+                f"{record.volume_id}: the item in slot {record.slot} is not this volume's: {entry.item.comment!r}"
+            )
+        return Seen(entry.item, entry.tag)
+
+    # --- writing down
+
+    def backing(self, record: VolumeRecord) -> Backing:
+        """Where the record's create keeps its file."""
+        return Backing(record.slot, record.backing)
+
+    def described(self, record: VolumeRecord, tag: Tag, item: DiskItem | None = None) -> VolumeRecord:
+        """Return the record as it reads after a tag was proven on the appliance."""
+        return replace(
+            record,
+            tag=render_tag(tag),
+            state=STATES[tag.state],
+            capacity_bytes=item.size if item is not None else record.capacity_bytes,
+            ever_published=record.ever_published or tag.publication is not None,
+            updated_at=self.now(),
+        )
+
+    def record_of(self, slot: str, tag: Tag, item: DiskItem, *, quarantine: str = "") -> VolumeRecord:
+        """Return a record made from the tag alone: what a rebuilt journal knows. The CSI name is not in the tag."""
+        return VolumeRecord(
+            volume_id=self.volume_id(slot),
+            backend=self.options.backend,
+            slot=slot,
+            csi_name="",
+            backing=tag.operation,
+            capacity_bytes=item.size,
+            state=STATES[tag.state],
+            tag=render_tag(tag),
+            ever_published=tag.publication is not None or not tag.blank,
+            quarantine=quarantine,
+            updated_at=self.now(),
+        )
+
+    def expect(self, condition: bool, what: str, entry: Entry) -> None:
+        """Raise UnexpectedAnswer, with what was seen, unless the line has led where it should."""
+        if not condition:
+            shown = entry.item if entry.item is not None else "no item"
+            raise UnexpectedAnswer(f"slot {entry.slot} is not {what} after the line: {shown}")

@@ -1,0 +1,69 @@
+"""What this process has seen of its volumes on the appliance: one entry a slot. Memory only, rebuilt by inventories.
+
+An entry is *suspect* from the moment a line for its slot is sent until its answer is read: whoever needs it then
+looks again. `touched` counts every change, so that an inventory that was overtaken by a line changes nothing.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from rdscsi.routeros.answers import DiskItem
+from rdscsi.tags import Tag, parse_tag
+
+
+@dataclass(slots=True)
+class Entry:
+    """A slot as last seen. `tag` is None when there is no item or its comment is not a tag of ours.
+
+    `hold` says what must happen before anything else may be done with the volume; empty when nothing.
+    """
+
+    slot: str
+    item: DiskItem | None = None
+    tag: Tag | None = None
+    suspect: bool = True
+    hold: str = ""
+    touched: int = 0
+
+
+class Catalogue:
+    """All entries of one backend."""
+
+    def __init__(self) -> None:
+        self._entries: dict[str, Entry] = {}
+
+    def __iter__(self) -> Iterator[Entry]:
+        return iter(list(self._entries.values()))
+
+    def entry(self, slot: str) -> Entry:
+        """Return the entry of a slot; a suspect, empty one when nothing was ever seen there."""
+        return self._entries.setdefault(slot, Entry(slot))
+
+    def saw(self, slot: str, item: DiskItem | None) -> Entry:
+        """Keep what an answer showed in a slot."""
+        entry = self.entry(slot)
+        entry.item = item
+        entry.tag = parse_tag(item.comment) if item is not None else None
+        entry.suspect = False
+        entry.touched += 1
+        return entry
+
+    def doubt(self, slot: str) -> None:
+        """Trust the entry no more: a line for the slot is on its way."""
+        entry = self.entry(slot)
+        entry.suspect = True
+        entry.touched += 1
+
+    def forget(self, slot: str) -> None:
+        """Drop the entry of a volume that is gone."""
+        self._entries.pop(slot, None)
+
+    def versions(self) -> dict[str, int]:
+        """Return how often each entry was touched, to be compared after an inventory."""
+        return {slot: entry.touched for slot, entry in self._entries.items()}
+
+    def declared_bytes(self) -> int:
+        """The sum of the sizes that the tags, or else the items, declare."""
+        return sum(
+            max(entry.tag.size_bytes if entry.tag else 0, entry.item.size if entry.item else 0) for entry in self
+        )

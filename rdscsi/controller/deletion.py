@@ -1,0 +1,65 @@
+"""DeleteVolume: refused while published; otherwise one line, and proof that slot and backing object are gone."""
+
+from dataclasses import replace
+
+from rdscsi.controller.backend import Backend
+from rdscsi.controller.erasing import erase
+from rdscsi.errors import NotFound, NotPermittedNow, Quarantined
+from rdscsi.journal import Operation, VolumeRecord, changes
+from rdscsi.tags import parse_tag
+
+KIND = "delete"
+LOST = "lost: "
+"""How a quarantine begins whose volume has nothing left on the appliance; such a volume may be deleted."""
+
+
+async def delete(backend: Backend, volume_id: str) -> None:
+    """Delete a volume. An id that this driver never handed out is deleted already; nothing is touched for it.
+
+    Raises NotPermittedNow while a node may reach the volume; else NotFinal.
+    """
+    slot = backend.own_slot(volume_id)
+    if slot is None:
+        return
+    backend.require_inventory()
+    record = await _deletable(backend, volume_id, slot)
+    if record is None:
+        return
+    if record.state == "ready":
+        await _refuse_published(backend, record)
+    doomed = changes.put_volume(replace(record, state="deleting", updated_at=backend.now()))
+    request = {"backing": record.backing}
+    async with backend.journal.operation(KIND, volume_id, request, changes=[doomed]) as operation:
+        await carry_out(backend, operation)
+
+
+async def carry_out(backend: Backend, operation: Operation) -> None:
+    """Remove what is left of the volume and forget it, leaving a tombstone."""
+    record = await backend.journal.volume(operation.subject)
+    assert record is not None, "the intent's changes made it"
+    await operation.step("remove", record.slot)
+    tombstone = await erase(backend, record)
+    await operation.finish(changes.drop_volume(record.volume_id, tombstone), outcome="gone")
+    backend.catalogue.forget(record.slot)
+
+
+async def _deletable(backend: Backend, volume_id: str, slot: str) -> VolumeRecord | None:
+    record = await backend.journal.volume(volume_id)
+    if record is not None and record.quarantine.startswith(LOST):
+        return record
+    try:
+        return await backend.known(volume_id, slot)
+    except NotFound:
+        return None
+
+
+async def _refuse_published(backend: Backend, record: VolumeRecord) -> None:
+    if record.quarantine:
+        return
+    entry = await backend.entry(record.slot)
+    tag = entry.tag if entry.item is not None else parse_tag(record.tag)
+    if entry.item is not None and (tag is None or tag.operation != record.backing):
+        raise Quarantined(f"{record.volume_id}: the item in slot {record.slot} is not this volume's")
+    if tag is not None and tag.active_nodes:
+        nodes = ", ".join(node.node for node in tag.active_nodes)
+        raise NotPermittedNow(f"{record.volume_id} is published to {nodes}; unpublish it first")

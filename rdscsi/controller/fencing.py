@@ -1,0 +1,91 @@
+"""Who may reach a volume next: the decisions behind publish and unpublish (law 8). Pure.
+
+A tag carries the publication: an epoch, which ends the NQN, and each node it ever let in. The epoch moves only when the
+set of nodes goes from empty to one.
+"""
+
+from dataclasses import dataclass, replace
+
+from rdscsi.errors import AlreadyExists, NotPermittedNow
+from rdscsi.model import AccessType, PublishRequest
+from rdscsi.tags import NodeState, PublicationTag, Tag, TaggedNode
+
+
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """The tag under which a node is let in. `fresh`: a new epoch, so the set of nodes was empty."""
+
+    tag: Tag
+    fresh: bool
+
+    @property
+    def publication(self) -> PublicationTag:
+        """The publication part; an admission always has one."""
+        assert self.tag.publication is not None
+        return self.tag.publication
+
+
+def admit(tag: Tag, request: PublishRequest, epoch: str, *, filesystem_seen: bool) -> Admission:
+    """Let a node in, or confirm that it is in. `epoch` is used only when the set of nodes is empty.
+
+    `filesystem_seen`: the appliance sees a filesystem in the volume, so it is not blank any more.
+    Raises AlreadyExists when the node is in under another capability, NotPermittedNow when another node is in.
+    """
+    publication = tag.publication
+    if publication is not None and publication.active:
+        return _admit_again(tag, publication, request)
+    capability = request.capability
+    blank = tag.blank and not filesystem_seen
+    mount = capability.access_type is AccessType.MOUNT
+    admitted = PublicationTag(
+        epoch=epoch,
+        access_type=capability.access_type,
+        access_mode=capability.access_mode,
+        readonly=request.readonly,
+        permit=blank and mount and not request.readonly,
+        nodes=(TaggedNode(request.node_id, NodeState.PUBLISHED),),
+    )
+    # Whoever gets the raw device may write anything, unseen: it counts as used from the moment it is reachable.
+    return Admission(tag.evolve(publication=admitted, blank=blank and mount), fresh=True)
+
+
+def _admit_again(tag: Tag, publication: PublicationTag, request: PublishRequest) -> Admission:
+    known = publication.find(request.node_id)
+    others = [node.node for node in publication.active if not node.names(request.node_id)]
+    if others:
+        raise NotPermittedNow(
+            f"{request.volume_id} is published to {', '.join(others)}; it must be unpublished there before "
+            f"{request.node_id} may have it"
+        )
+    assert known is not None, "the only active node is this one"
+    capability = request.capability
+    asked = (capability.access_type, capability.access_mode, request.readonly)
+    given = (publication.access_type, publication.access_mode, publication.readonly)
+    if asked != given:
+        raise AlreadyExists(
+            f"{request.volume_id} is published to {request.node_id} as {_shown(given)}, not as {_shown(asked)}"
+        )
+    return Admission(tag, fresh=False)
+
+
+def dismiss(tag: Tag, node_id: str, *, filesystem_seen: bool) -> Tag | None:
+    """Return the tag after a node (empty: every node) is cut off; None when it is not in."""
+    publication = tag.publication
+    if publication is None:
+        return None
+    leaving = [node for node in publication.active if not node_id or node.names(node_id)]
+    if not leaving:
+        return None
+    nodes = tuple(TaggedNode(node.node, NodeState.LEFT) if node in leaving else node for node in publication.nodes)
+    return tag.evolve(publication=replace(publication, nodes=nodes), blank=tag.blank and not filesystem_seen)
+
+
+def strangers_left(tag: Tag, node_id: str) -> bool:
+    """Tell whether another node than this one was cut off last: it could come back with an unflushed change."""
+    publication = tag.publication
+    return publication is not None and any(not node.names(node_id) for node in publication.nodes)
+
+
+def _shown(given: tuple[AccessType, object, bool]) -> str:
+    access_type, mode, readonly = given
+    return f"{access_type.value}, {getattr(mode, 'value', mode)}, {'read-only' if readonly else 'read-write'}"

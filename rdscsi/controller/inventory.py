@@ -1,0 +1,143 @@
+"""Comparing all that is recorded with all that the appliance shows (laws 5, 9 and 13).
+
+One answer tells of every slot. Slots for which a line was sent meanwhile are left out: that line's answer is newer.
+What needs a change on the appliance is only put on hold here; `repairs` makes it.
+"""
+
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from rdscsi import names
+from rdscsi.controller.backend import Backend, log
+from rdscsi.controller.judgement import Facts, Judgement, Verdict, judge
+from rdscsi.journal import Change, changes
+from rdscsi.routeros.answers import Answer
+
+REPAIRS = frozenset({Verdict.RESTORE, Verdict.ADD_AGAIN, Verdict.MAKE_AGAIN, Verdict.ERASE})
+
+
+@dataclass(frozen=True, slots=True)
+class Repair:
+    """Work that an inventory has found; `backings` are the backing objects to be erased, for ERASE only."""
+
+    slot: str
+    verdict: Verdict
+    backings: tuple[str, ...] = ()
+
+
+class Inventory:
+    """Takes inventories of one backend, and knows what the last one left to repair."""
+
+    def __init__(self, backend: Backend) -> None:
+        self._backend = backend
+        self._told: set[str] = set()
+
+    async def take(self) -> list[Repair]:
+        """Look at everything, correct the records, and return what the appliance needs.
+
+        Raises NotFinal when the appliance cannot be seen as a whole.
+        """
+        backend = self._backend
+        before = backend.catalogue.versions()
+        facts = await self._facts_after(await backend.device.inventory())
+        after = backend.catalogue.versions()
+        untouched = [one for one in facts if before.get(one.slot, 0) == after.get(one.slot, 0)]
+        judged = [(one, judge(one)) for one in untouched]
+        corrections = [change for one, judgement in judged for change in self._correct(one, judgement)]
+        # Between the judging and here nothing was awaited, so no line can have come between.
+        for one, judgement in judged:
+            self._keep(one, judgement)
+        if corrections:
+            await backend.journal.commit(*corrections)
+        return [repair for one, judgement in judged if (repair := _repair(one, judgement)) is not None]
+
+    async def _facts_after(self, answer: Answer) -> list[Facts]:
+        backend = self._backend
+        backend.space.saw(answer.pool)
+        journal = backend.journal
+        records = {record.slot: record for record in await journal.volumes()}
+        busy = {operation.subject for operation in await journal.open_operations()}
+        buried: dict[str, set[str]] = defaultdict(set)
+        for stone in await journal.tombstones():
+            buried[stone.slot].add(stone.backing)
+        items = {item.slot: answer.disk(item.slot) for item in answer.disks}
+        backings = _backings(answer)
+        seen_before = {entry.slot for entry in backend.catalogue}
+        return [
+            Facts(
+                slot=slot,
+                record=records.get(slot),
+                item=items.get(slot),
+                backings=backings.get(slot, frozenset()),
+                buried=frozenset(buried.get(slot, ())),
+                open_operation=backend.volume_id(slot) in busy,
+            )
+            for slot in sorted({*records, *items, *backings, *seen_before})
+        ]
+
+    def _correct(self, facts: Facts, judgement: Judgement) -> list[Change]:
+        record, backend = facts.record, self._backend
+        if judgement.verdict is Verdict.LEARN:
+            assert facts.item is not None
+            assert facts.tag is not None
+            if record is None:
+                return [changes.put_volume(backend.record_of(facts.slot, facts.tag, facts.item))]
+            return [changes.put_volume(backend.described(record, facts.tag, facts.item))]
+        if record is None:
+            return []
+        quarantine = judgement.reason if judgement.verdict is Verdict.QUARANTINE else ""
+        if quarantine == record.quarantine or (judgement.verdict is Verdict.UNFINISHED and record.quarantine):
+            return []
+        return [changes.put_volume(replace(record, quarantine=quarantine, updated_at=backend.now()))]
+
+    def _keep(self, facts: Facts, judgement: Judgement) -> None:
+        catalogue = self._backend.catalogue
+        entry = catalogue.saw(facts.slot, facts.item)
+        entry.hold = judgement.verdict.value if judgement.verdict in REPAIRS else ""
+        if facts.item is None and facts.record is None:
+            catalogue.forget(facts.slot)
+        self._tell(facts, judgement)
+
+    def _tell(self, facts: Facts, judgement: Judgement) -> None:
+        """Log each finding once, until it changes."""
+        strays = facts.backings - facts.buried - ({facts.record.backing} if facts.record else set())
+        if facts.tag is not None:
+            strays -= {facts.tag.operation}
+        ordinary = judgement.verdict in (Verdict.FINE, Verdict.UNFINISHED) and not strays
+        if ordinary or (judgement.verdict is Verdict.NOBODYS and facts.item is None and not strays):
+            return
+        finding = f"{facts.slot} {judgement.verdict.name} {judgement.reason} {sorted(strays)}"
+        if finding in self._told:
+            return
+        self._told.add(finding)
+        log.warning(
+            "inventory",
+            slot=facts.slot,
+            finding=judgement.verdict.value,
+            reason=judgement.reason,
+            unknown_files=sorted(strays),
+        )
+
+
+def _repair(facts: Facts, judgement: Judgement) -> Repair | None:
+    if judgement.verdict in REPAIRS:
+        backings = (facts.tag.operation,) if judgement.verdict is Verdict.ERASE and facts.tag is not None else ()
+        return Repair(facts.slot, judgement.verdict, backings)
+    if returned := _returned_files(facts):
+        return Repair(facts.slot, Verdict.ERASE, returned)
+    return None
+
+
+def _returned_files(facts: Facts) -> tuple[str, ...]:
+    """Backing objects of deleted volumes that are there again, without an item that uses them."""
+    return tuple(sorted(facts.backings & facts.buried)) if facts.tag is None else ()
+
+
+def _backings(answer: Answer) -> Mapping[str, frozenset[str]]:
+    found: dict[str, set[str]] = defaultdict(set)
+    for leaf in answer.leaves:
+        backing = names.parse_backing(leaf.name)
+        if backing is not None:
+            found[backing.slot].add(backing.operation)
+    return {slot: frozenset(operations) for slot, operations in found.items()}

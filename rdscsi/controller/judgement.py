@@ -1,0 +1,111 @@
+"""What a difference between journal and appliance means, and what is to be done about it (laws 5, 9 and 13). Pure."""
+
+import enum
+from dataclasses import dataclass
+
+from rdscsi import names
+from rdscsi.journal import VolumeRecord
+from rdscsi.routeros.answers import DiskItem
+from rdscsi.tags import Tag, TagState, parse_tag
+
+
+class Verdict(enum.Enum):
+    """What becomes of one slot after an inventory."""
+
+    FINE = "as recorded"
+    NOBODYS = "nothing of ours"
+    LEARN = "the tag is newer than the record, or has none: the record follows it"
+    UNFINISHED = "an open operation will settle it"
+    RESTORE = "the appliance forgot a committed change: it is made again"
+    ADD_AGAIN = "the item is gone and its file is there: it is added again"
+    MAKE_AGAIN = "everything is gone and nobody ever had it: it is made again"
+    ERASE = "a deleted volume came back: it is erased"
+    QUARANTINE = "a person must look"
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """All that is known of one slot. `backings` are the operation ids of its backing objects on the appliance.
+
+    `buried` are the operation ids of creates under this slot that were deleted for good. `open_operation`: the journal
+    holds an unfinished operation for the volume.
+    """
+
+    slot: str
+    record: VolumeRecord | None
+    item: DiskItem | None
+    backings: frozenset[str]
+    buried: frozenset[str]
+    open_operation: bool
+
+    @property
+    def tag(self) -> Tag | None:
+        """The tag of the item, if it has one."""
+        return parse_tag(self.item.comment) if self.item is not None else None
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """A verdict, and for a quarantine the reason that a person reads."""
+
+    verdict: Verdict
+    reason: str = ""
+
+
+def judge(facts: Facts) -> Judgement:
+    """Decide about one slot."""
+    tag = facts.tag
+    if tag is not None and tag.operation in facts.buried:
+        return Judgement(Verdict.ERASE)
+    if facts.record is None:
+        return Judgement(Verdict.NOBODYS if tag is None else Verdict.LEARN)
+    if facts.item is None:
+        return _without_item(facts, facts.record)
+    if tag is None or tag.operation != facts.record.backing:
+        return _taken(facts, facts.record, facts.item)
+    return _compared(facts, facts.record, facts.item, tag)
+
+
+def _without_item(facts: Facts, record: VolumeRecord) -> Judgement:
+    if record.state != "ready":
+        return Judgement(Verdict.UNFINISHED)
+    if record.backing in facts.backings:
+        return Judgement(Verdict.ADD_AGAIN)
+    if not record.ever_published:
+        return Judgement(Verdict.MAKE_AGAIN)
+    return Judgement(Verdict.QUARANTINE, "lost: neither its item nor its file is on the appliance any more")
+
+
+def _taken(facts: Facts, record: VolumeRecord, item: DiskItem) -> Judgement:
+    if record.state == "creating" and facts.open_operation:
+        return Judgement(Verdict.UNFINISHED)
+    return Judgement(
+        Verdict.QUARANTINE, f"contradiction: the item in slot {facts.slot} bears another comment: {item.comment!r}"
+    )
+
+
+def _compared(facts: Facts, record: VolumeRecord, item: DiskItem, tag: Tag) -> Judgement:
+    committed = parse_tag(record.tag)
+    if committed is None:
+        return Judgement(Verdict.UNFINISHED if facts.open_operation else Verdict.LEARN)
+    if tag.generation < committed.generation and record.state == "ready":
+        return Judgement(Verdict.RESTORE)
+    if facts.open_operation:
+        return Judgement(Verdict.UNFINISHED)
+    if tag.generation > committed.generation:
+        return Judgement(Verdict.LEARN)
+    if tag != committed:
+        return Judgement(Verdict.QUARANTINE, f"contradiction: the tag was changed by hand to {item.comment!r}")
+    return Judgement(Verdict.FINE if _as_tagged(item, tag) else Verdict.RESTORE)
+
+
+def _as_tagged(item: DiskItem, tag: Tag) -> bool:
+    """Tell whether export, NQN and size are what the tag says."""
+    if tag.state is not TagState.READY:
+        return True
+    if item.size < tag.size_bytes:
+        return False
+    if not tag.active_nodes:
+        return not item.nvme_tcp_export
+    assert tag.publication is not None
+    return item.nvme_tcp_export and item.nvme_tcp_server_nqn == names.subnqn(item.slot, tag.publication.epoch)

@@ -1,0 +1,136 @@
+"""Who may act on the appliance: the marker and the controller token in it (laws 3, 4, 5 and 8).
+
+The token moves at every start, so that lines of an earlier process fail their next check. Whose journal the marker
+names decides the rest:
+
+- no marker and nothing of ours on the appliance: a first start; the marker is made;
+- no marker, but objects: made anew only by the journal that knows every one of them;
+- this journal: the token moves on;
+- another journal, and ours knows nothing: the other one was lost; a full take-over that assumes a line is still out;
+- another journal, and ours knows things: somebody else leads. This controller stands by and changes nothing.
+"""
+
+import structlog
+
+from rdscsi import names
+from rdscsi.controller.backend import Backend
+from rdscsi.errors import DeviceUnavailable, Fenced, SettingsInvalid
+from rdscsi.journal import changes
+from rdscsi.routeros.answers import Answer, DiskItem
+from rdscsi.tags import Marker, parse_marker, parse_tag
+
+log = structlog.get_logger()
+
+_COUNTER = "token.counter"
+
+
+async def lead(backend: Backend) -> None:
+    """Look the appliance over and take the token.
+
+    Raises SettingsInvalid when the appliance contradicts the settings for good, Fenced when another journal leads,
+    DeviceUnavailable when it cannot be told now.
+    """
+    seen = await backend.device.look()
+    counter = int(await backend.journal.get_meta(_COUNTER) or 0)
+    if seen.marker is None:
+        marker = await _first(backend, counter)
+    else:
+        marker = await _next(backend, seen.marker, counter)
+    await backend.journal.commit(changes.put_meta(_COUNTER, str(marker.token_counter)))
+    log.info("token taken", counter=marker.token_counter, backend=backend.options.backend)
+
+
+async def _first(backend: Backend, counter: int) -> Marker:
+    answer = await backend.device.inventory()
+    strangers = await _unknown(backend, answer)
+    if strangers or (_objects(answer) and not counter):
+        raise DeviceUnavailable(
+            "the appliance holds volumes of this cluster but not the marker that goes with them, and this journal does "
+            f"not know all of them ({', '.join((strangers or _objects(answer))[:3])}, …): nothing is changed"
+        )
+    if not _objects(answer) and any(record.state == "ready" for record in await backend.journal.volumes()):
+        raise DeviceUnavailable(
+            "the journal knows volumes, and the appliance shows neither one of them nor the marker: is this the right "
+            "appliance and pool? Nothing is changed"
+        )
+    place = backend.device.place
+    marker = Marker(
+        cluster_id=backend.options.cluster_id,
+        base_path=place.base_path,
+        fs_uuid=place.fs_uuid,
+        journal_id=backend.journal.id,
+        token_counter=_above(counter, answer),
+        token_random=_random(backend),
+    )
+    await backend.device.make_marker(marker)
+    return marker
+
+
+async def _next(backend: Backend, item: DiskItem, counter: int) -> Marker:
+    old = parse_marker(item.comment)
+    if old is None:
+        raise DeviceUnavailable(f"the marker in slot {item.slot} is not readable: {item.comment!r}; nothing is changed")
+    _refuse_contradictions(backend, old)
+    journal = backend.journal
+    if old.journal_id != journal.id:
+        if counter or await journal.volumes():
+            backend.device.fenced = True
+            raise Fenced(
+                f"the appliance names another journal ({old.journal_id}, token {old.token_counter}; this one is "
+                f"{journal.id}, token {counter}); this controller stands by. To take over, start it with an empty journal"
+            )
+        log.warning("taking over from a journal that is not here", journal=old.journal_id, token=old.token_counter)
+        backend.device.unsettle_all()
+    new = old.taken_by(journal.id, _random(backend), above=counter)
+    await backend.device.move_token(old, new)
+    return new
+
+
+def _refuse_contradictions(backend: Backend, marker: Marker) -> None:
+    place = backend.device.place
+    mistakes = []
+    if marker.cluster_id != backend.options.cluster_id:
+        mistakes.append(
+            f"cluster-id: {backend.options.cluster_id!r}; the marker on the appliance says {marker.cluster_id!r}"
+        )
+    if marker.base_path != place.base_path:
+        mistakes.append(f"base-path: {place.base_path!r}; the marker on the appliance says {marker.base_path!r}")
+    if marker.fs_uuid != place.fs_uuid:
+        mistakes.append(
+            f"pool-slot: {place.pool_slot!r} holds the filesystem {place.fs_uuid}; the marker on the appliance says "
+            f"{marker.fs_uuid}"
+        )
+    if mistakes:
+        raise SettingsInvalid(mistakes)
+
+
+async def _unknown(backend: Backend, answer: Answer) -> list[str]:
+    """Objects of this cluster that the journal has no record of."""
+    known = {(record.slot, record.backing) for record in await backend.journal.volumes()}
+    buried = {(stone.slot, stone.backing) for stone in await backend.journal.tombstones()}
+    return [name for name, key in _keys(answer).items() if key not in known | buried]
+
+
+def _objects(answer: Answer) -> list[str]:
+    return list(_keys(answer))
+
+
+def _keys(answer: Answer) -> dict[str, tuple[str, str]]:
+    found: dict[str, tuple[str, str]] = {}
+    for item in answer.disks:
+        tag = parse_tag(item.comment)
+        found[item.slot] = (item.slot, tag.operation if tag else "")
+    for leaf in answer.leaves:
+        backing = names.parse_backing(leaf.name)
+        if backing is not None:
+            found[leaf.name] = (backing.slot, backing.operation)
+    return found
+
+
+def _above(counter: int, answer: Answer) -> int:
+    generations = [tag.generation for item in answer.disks if (tag := parse_tag(item.comment))]
+    return max([counter, *generations]) + 1
+
+
+def _random(backend: Backend) -> str:
+    return names.epoch(backend.entropy(10))

@@ -1,0 +1,213 @@
+"""ControllerPublishVolume and ControllerUnpublishVolume: the only way in which a volume becomes reachable, or stops."""
+
+from collections.abc import Mapping
+from functools import partial
+
+import trio
+
+from rdscsi import names
+from rdscsi.controller import fencing
+from rdscsi.controller.backend import Backend, Seen
+from rdscsi.controller.catalogue import Entry
+from rdscsi.errors import AlreadyExists, NotFound, NotPermittedNow, OperationPending, Refused
+from rdscsi.journal import Json, Operation, VolumeRecord, changes
+from rdscsi.model import AccessMode, AccessType, PublishContext, PublishRequest, VolumeCapability
+from rdscsi.tags import NodeState, Tag, TaggedNode, TagState, hashed_node, parse_tag, render_tag
+
+PUBLISH = "publish"
+UNPUBLISH = "unpublish"
+_LOOKS = 3
+
+NODE_META = "node."
+"""Meta keys that resolve the short form of a node id: `node.<hash>`."""
+
+
+class Publications:
+    """Publishes and unpublishes the volumes of one backend. Remembers when each was cut off last."""
+
+    def __init__(self, backend: Backend) -> None:
+        self._backend = backend
+        self._started = trio.current_time()
+        self._cut_at: dict[str, float] = {}
+
+    async def publish(self, request: PublishRequest) -> Mapping[str, str]:
+        """Let a node reach a volume; return the publish_context, the same for as long as the node is in.
+
+        Raises NotFound, AlreadyExists, NotPermittedNow or Refused with nothing changed; else NotFinal.
+        """
+        backend = self._backend
+        slot = backend.own_slot(request.volume_id)
+        if slot is None:
+            raise NotFound(f"volume {request.volume_id} does not exist")
+        if names.node_name(request.node_id) is None:
+            raise NotFound(f"node {request.node_id} does not exist: NodeGetInfo of this driver hands out no such id")
+        backend.require_inventory()
+        record = await backend.known(request.volume_id, slot)
+        # Before an intent is written: a refusal that needs no line.
+        self._admit(self._ready(record, await backend.entry(slot)), request)
+        wanted = _intent(request)
+        async with backend.journal.operation(
+            PUBLISH, request.volume_id, wanted, supersedes=(UNPUBLISH, PUBLISH)
+        ) as operation:
+            return await self.carry_out_publish(operation)
+
+    async def carry_out_publish(self, operation: Operation) -> Mapping[str, str]:
+        """Let the node of the intent in."""
+        backend, request = self._backend, _request(operation)
+        record = await self._record(operation)
+        seen = self._ready(record, await backend.entry(record.slot))
+        try:
+            admission = self._admit(seen, request)
+        except (AlreadyExists, NotPermittedNow) as error:
+            # Another node came in while nobody looked: the wish of this intent was not and will not be begun.
+            await operation.fail(error)
+            raise
+        if admission.fresh:
+            await self._wait_persistent(seen.tag, record.slot, request.node_id)
+        subnqn = names.subnqn(record.slot, admission.publication.epoch)
+        await operation.step("export", f"{subnqn} for {request.node_id}")
+        try:
+            entry = await self._export(record, seen.tag, admission.tag, subnqn)
+        except Refused as error:
+            backend.catalogue.doubt(record.slot)
+            await self._undo(operation, record, request.node_id, error)
+            raise
+        after = backend.seen(record, entry)
+        exported = after.item.nvme_tcp_export and after.item.nvme_tcp_server_nqn == subnqn
+        backend.expect(exported and after.tag == admission.tag, f"exported as {subnqn}", entry)
+        resolved = [changes.put_meta(NODE_META + hashed_node(request.node_id), request.node_id)]
+        await operation.finish(
+            changes.put_volume(backend.described(record, after.tag, after.item)), *resolved, outcome=subnqn
+        )
+        return names.render_publish_context(self._context(record, after.tag))
+
+    async def unpublish(self, volume_id: str, node_id: str) -> None:
+        """Cut a node (empty: every node) off. Success means that it is proven not to reach the volume."""
+        backend = self._backend
+        slot = backend.own_slot(volume_id)
+        if slot is None:
+            return
+        backend.require_inventory()
+        try:
+            await backend.known(volume_id, slot)
+        except NotFound:
+            return
+        async with backend.journal.operation(
+            UNPUBLISH, volume_id, {"node": node_id}, supersedes=(PUBLISH, UNPUBLISH)
+        ) as operation:
+            await self.carry_out_unpublish(operation)
+
+    async def carry_out_unpublish(self, operation: Operation) -> None:
+        """Cut off the node of the intent, or prove that it is not in."""
+        backend, node_id = self._backend, str(operation.request["node"])
+        record = await self._record(operation)
+        entry = await self._cut(operation, record, node_id)
+        after = backend.seen(record, entry)
+        await operation.finish(changes.put_volume(backend.described(record, after.tag, after.item)), outcome="cut off")
+
+    async def _cut(self, operation: Operation, record: VolumeRecord, node_id: str) -> Entry:
+        backend = self._backend
+        for _ in range(_LOOKS):
+            seen = backend.seen(record, await backend.entry(record.slot))
+            tag = fencing.dismiss(seen.tag, node_id, filesystem_seen=bool(seen.item.fs))
+            if tag is None and seen.tag.active_nodes:
+                return await backend.entry(record.slot)
+            # Without anybody in, the line proves that nothing is exported, or cuts what is.
+            await operation.step("cut", node_id or "every node")
+            old, new = render_tag(seen.tag), render_tag(tag or seen.tag)
+            line = partial(backend.device.unpublish, record.slot, old_tag=old, new_tag=new)
+            entry = await backend.act(record.slot, line)
+            after = backend.seen(record, entry)
+            if after.tag == (tag or seen.tag):
+                backend.expect(not after.item.nvme_tcp_export, "cut off", entry)
+                self._cut_at[record.slot] = trio.current_time()
+                return entry
+        raise OperationPending(f"{record.volume_id}: the tag in slot {record.slot} changes under the line")
+
+    async def _export(self, record: VolumeRecord, old: Tag, new: Tag, subnqn: str) -> Entry:
+        line = partial(
+            self._backend.device.publish,
+            record.slot,
+            old_tag=render_tag(old),
+            new_tag=render_tag(new),
+            subnqn=subnqn,
+            trsvcid=self._backend.options.portals[0].trsvcid,
+        )
+        return await self._backend.act(record.slot, line)
+
+    async def _undo(self, operation: Operation, record: VolumeRecord, node_id: str, error: Refused) -> None:
+        """The appliance refused a statement: cut off what the ones before it have let in, and close the operation."""
+        entry = await self._cut(operation, record, node_id)
+        seen = self._backend.seen(record, entry)
+        await operation.fail(error, changes.put_volume(self._backend.described(record, seen.tag, seen.item)))
+
+    async def _wait_persistent(self, tag: Tag, slot: str, node_id: str) -> None:
+        """Law 8: after the set was empty, a new node waits until a power loss can no longer bring the old one back."""
+        if fencing.strangers_left(tag, node_id):
+            cut_at = self._cut_at.get(slot, self._started)
+            await trio.sleep_until(cut_at + self._backend.options.flush_delay)
+
+    async def _record(self, operation: Operation) -> VolumeRecord:
+        record = await self._backend.journal.volume(operation.subject)
+        if record is None:
+            error = NotFound(f"volume {operation.subject} does not exist")
+            await operation.fail(error)
+            raise error
+        return record
+
+    def _ready(self, record: VolumeRecord, entry: Entry) -> Seen:
+        seen = self._backend.seen(record, entry)
+        if seen.tag.state is not TagState.READY or record.state != "ready":
+            raise OperationPending(f"{record.volume_id} is {seen.tag.state.value}")
+        return seen
+
+    def _admit(self, seen: Seen, request: PublishRequest) -> fencing.Admission:
+        epoch = names.epoch(self._backend.entropy(10))
+        return fencing.admit(seen.tag, request, epoch, filesystem_seen=bool(seen.item.fs))
+
+    def _context(self, record: VolumeRecord, tag: Tag) -> PublishContext:
+        publication = tag.publication
+        assert publication is not None
+        return PublishContext(
+            subnqn=names.subnqn(record.slot, publication.epoch),
+            portals=self._backend.options.portals,
+            format_permit=publication.epoch if publication.permit else "",
+            readonly=publication.readonly,
+        )
+
+
+async def restore(backend: Backend, record: VolumeRecord) -> Entry:
+    """Bring tag and export of a volume back to what the journal committed, after the appliance forgot it (law 13)."""
+    committed = parse_tag(record.tag)
+    assert committed is not None, "only a committed tag is restored"
+    seen = backend.seen(record, await backend.look_at(record.slot))
+    old, new = render_tag(seen.tag), record.tag
+    if committed.publication is not None and committed.active_nodes:
+        subnqn = names.subnqn(record.slot, committed.publication.epoch)
+        port = backend.options.portals[0].trsvcid
+        line = partial(backend.device.publish, record.slot, old_tag=old, new_tag=new, subnqn=subnqn, trsvcid=port)
+    else:
+        line = partial(backend.device.unpublish, record.slot, old_tag=old, new_tag=new)
+    entry = await backend.act(record.slot, line)
+    backend.expect(entry.tag == committed, "tagged as the journal committed it", entry)
+    return entry
+
+
+def active_node_ids(nodes: tuple[TaggedNode, ...], known: Mapping[str, str]) -> tuple[str, ...]:
+    """Return the ids of the nodes that may reach a volume; `known` resolves the short forms."""
+    return tuple(known.get(node.node, node.node) for node in nodes if node.state is not NodeState.LEFT)
+
+
+def _intent(request: PublishRequest) -> dict[str, Json]:
+    return {
+        "node": request.node_id,
+        "type": request.capability.access_type.value,
+        "mode": request.capability.access_mode.value,
+        "readonly": request.readonly,
+    }
+
+
+def _request(operation: Operation) -> PublishRequest:
+    wanted = operation.request
+    capability = VolumeCapability(AccessType(wanted["type"]), AccessMode(wanted["mode"]))
+    return PublishRequest(operation.subject, str(wanted["node"]), capability, readonly=bool(wanted["readonly"]))

@@ -1,0 +1,87 @@
+"""Answers: from the model to the wire. Pure."""
+
+from collections.abc import Mapping
+
+from rdscsi.csi.pb.csi import v1 as pb
+from rdscsi.model import Capacity, Expansion, Usage, Volume, VolumePage, VolumeStats
+
+_UNITS = {"bytes": pb.VolumeUsageUnit.BYTES, "inodes": pb.VolumeUsageUnit.INODES}
+
+
+def create_volume(volume: Volume) -> pb.CreateVolumeResponse:
+    """Answer CreateVolume."""
+    return pb.CreateVolumeResponse(volume=_volume(volume))
+
+
+def publish_volume(context: Mapping[str, str]) -> pb.ControllerPublishVolumeResponse:
+    """Answer ControllerPublishVolume."""
+    return pb.ControllerPublishVolumeResponse(publish_context=dict(context))
+
+
+def confirmed(asked: pb.ValidateVolumeCapabilitiesRequest) -> pb.ValidateVolumeCapabilitiesResponse:
+    """Confirm capabilities: the answer repeats what it confirms, as it was asked."""
+    return pb.ValidateVolumeCapabilitiesResponse(
+        confirmed=pb.ValidateVolumeCapabilitiesResponseConfirmed(
+            volume_context=asked.volume_context,
+            volume_capabilities=asked.volume_capabilities,
+            parameters=asked.parameters,
+        )
+    )
+
+
+def not_confirmed(reason: str) -> pb.ValidateVolumeCapabilitiesResponse:
+    """Decline capabilities, which is an answer and not an error."""
+    return pb.ValidateVolumeCapabilitiesResponse(message=reason)
+
+
+def list_volumes(page: VolumePage) -> pb.ListVolumesResponse:
+    """Answer ListVolumes."""
+    return pb.ListVolumesResponse(entries=[_entry(one) for one in page.volumes], next_token=page.next_token)
+
+
+def get_volume(volume: Volume) -> pb.ControllerGetVolumeResponse:
+    """Answer ControllerGetVolume. The condition has no place in it since v1.13.0 of the specification."""
+    return pb.ControllerGetVolumeResponse(
+        volume=_volume(volume),
+        status=pb.ControllerGetVolumeResponseVolumeStatus(published_node_ids=list(volume.published_node_ids)),
+    )
+
+
+def get_capacity(capacity: Capacity) -> pb.GetCapacityResponse:
+    """Answer GetCapacity."""
+    return pb.GetCapacityResponse(
+        available_capacity=capacity.available_bytes,
+        maximum_volume_size=capacity.maximum_volume_bytes,
+        minimum_volume_size=capacity.minimum_volume_bytes,
+    )
+
+
+def expand_volume(expansion: Expansion) -> pb.ControllerExpandVolumeResponse:
+    """Answer ControllerExpandVolume."""
+    return pb.ControllerExpandVolumeResponse(
+        capacity_bytes=expansion.capacity_bytes, node_expansion_required=expansion.node_expansion_required
+    )
+
+
+def volume_stats(stats: VolumeStats) -> pb.NodeGetVolumeStatsResponse:
+    """Answer NodeGetVolumeStats."""
+    return pb.NodeGetVolumeStatsResponse(usage=[_usage(one) for one in stats.usage])
+
+
+def _volume(volume: Volume) -> pb.Volume:
+    return pb.Volume(
+        volume_id=volume.volume_id,
+        capacity_bytes=volume.capacity_bytes,
+        volume_context=dict(volume.volume_context),
+    )
+
+
+def _entry(volume: Volume) -> pb.ListVolumesResponseEntry:
+    nodes = list(volume.published_node_ids)
+    return pb.ListVolumesResponseEntry(
+        volume=_volume(volume), status=pb.ListVolumesResponseVolumeStatus(published_node_ids=nodes)
+    )
+
+
+def _usage(usage: Usage) -> pb.VolumeUsage:
+    return pb.VolumeUsage(unit=_UNITS[usage.unit], total=usage.total, available=usage.available, used=usage.used)

@@ -1,0 +1,109 @@
+"""Requests to the controller half: from the wire to the model, every field checked against the specification. Pure.
+
+All raise InvalidRequest (CapacityOutOfRange for bounds that contradict each other). A volume id of any form passes
+here: whether it can be one of ours is the controller's to say, since for some calls an unknown id is a success.
+Secrets are never looked at: this driver has none in its requests.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from rdscsi.csi import capabilities, checks, parameters
+from rdscsi.csi.pb.csi import v1 as pb
+from rdscsi.errors import InvalidRequest, InvalidToken
+from rdscsi.model import CapacityRange, PublishRequest, VolumeCapability, VolumeRequest
+
+
+def volume_id(value: str) -> str:
+    """Check the presence and size of a volume id."""
+    return checks.required_text("volume_id", value)
+
+
+def create_volume(message: pb.CreateVolumeRequest) -> VolumeRequest:
+    """Read CreateVolume. Accessibility requirements are for drivers with topology; here each volume is everywhere."""
+    name = checks.required_text("name", message.name)
+    wanted = capabilities.parse_all("volume_capabilities", message.volume_capabilities)
+    capabilities.served_all("volume_capabilities", message.volume_capabilities)
+    if message.volume_content_source is not None:
+        raise InvalidRequest("volume_content_source", "(set)", "nothing: snapshots and clones are not served")
+    _no_mutable_parameters(message.mutable_parameters)
+    own = parameters.parse("parameters", message.parameters)
+    bounds = _optional_range(message.capacity_range)
+    return VolumeRequest(name, bounds, wanted, own)
+
+
+def publish_volume(message: pb.ControllerPublishVolumeRequest) -> PublishRequest:
+    """Read ControllerPublishVolume."""
+    volume = volume_id(message.volume_id)
+    node = checks.required_text("node_id", message.node_id, limit=checks.LONGEST_NODE_ID)
+    capability = capabilities.served("volume_capability", message.volume_capability)
+    parameters.context("volume_context", message.volume_context)
+    return PublishRequest(volume, node, capability, message.readonly)
+
+
+def unpublish_volume(message: pb.ControllerUnpublishVolumeRequest) -> tuple[str, str]:
+    """Read ControllerUnpublishVolume: volume id and node id, the latter empty for all nodes."""
+    node = checks.optional_text("node_id", message.node_id, limit=checks.LONGEST_NODE_ID)
+    return volume_id(message.volume_id), node
+
+
+@dataclass(frozen=True, slots=True)
+class Validation:
+    """What ValidateVolumeCapabilities asks; `unserved` says why no volume of this driver could, or is empty."""
+
+    volume_id: str
+    capabilities: tuple[VolumeCapability, ...]
+    parameters: Mapping[str, str]
+    unserved: str
+
+
+def validate_capabilities(message: pb.ValidateVolumeCapabilitiesRequest) -> Validation:
+    """Read ValidateVolumeCapabilities. A capability that is not served is an answer here, not an error."""
+    volume = volume_id(message.volume_id)
+    asked = capabilities.parse_all("volume_capabilities", message.volume_capabilities)
+    _no_mutable_parameters(message.mutable_parameters)
+    parameters.context("volume_context", message.volume_context)
+    own = parameters.parse("parameters", message.parameters)
+    reasons = filter(None, map(capabilities.unserved, asked))
+    return Validation(volume, asked, own, next(reasons, ""))
+
+
+def list_volumes(message: pb.ListVolumesRequest) -> tuple[int, str]:
+    """Read ListVolumes: entries at most (0: as the driver likes) and token. Raises InvalidToken for a giant token."""
+    if len(message.starting_token.encode()) > checks.LONGEST_TEXT:
+        raise InvalidToken(f"starting_token={checks.shortened(message.starting_token)!r}: not one of this driver's")
+    return checks.count("max_entries", message.max_entries), message.starting_token
+
+
+def get_capacity(message: pb.GetCapacityRequest) -> tuple[dict[str, str], tuple[VolumeCapability, ...]]:
+    """Read GetCapacity: the driver's own parameters and the capabilities, both possibly empty."""
+    own = parameters.parse("parameters", message.parameters)
+    return own, capabilities.served_all("volume_capabilities", message.volume_capabilities)
+
+
+def expand_volume(
+    message: pb.ControllerExpandVolumeRequest,
+) -> tuple[str, CapacityRange, VolumeCapability | None]:
+    """Read ControllerExpandVolume: volume id, range, and the capability where the caller knows it."""
+    volume = volume_id(message.volume_id)
+    if message.capacity_range is None:
+        raise InvalidRequest("capacity_range", "", "required")
+    bounds = _optional_range(message.capacity_range)
+    return volume, bounds, optional_capability(message.volume_capability)
+
+
+def optional_capability(message: pb.VolumeCapability | None) -> VolumeCapability | None:
+    """Read the capability of an expansion, which older orchestrators leave out."""
+    return None if message is None else capabilities.served("volume_capability", message)
+
+
+def _optional_range(message: pb.CapacityRange | None) -> CapacityRange:
+    if message is None:
+        return CapacityRange()
+    return checks.capacity_range(message.required_bytes, message.limit_bytes)
+
+
+def _no_mutable_parameters(given: Mapping[str, str]) -> None:
+    if given:
+        names = ", ".join(sorted(given))
+        raise InvalidRequest("mutable_parameters", checks.shortened(names), "nothing: MODIFY_VOLUME is not served")

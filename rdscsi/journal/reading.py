@@ -1,0 +1,124 @@
+"""Reads a journal for a person, while a driver uses it or not. Takes no lock, changes nothing, leaves nothing behind.
+
+All that one `Reading` tells is of one moment: it holds one read transaction. Synchronous; for the command line.
+"""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import sqlalchemy as sa
+
+from rdscsi.errors import SettingsInvalid
+from rdscsi.journal import lock, migrations, queries, schema, store
+from rdscsi.journal.records import Incarnation, OperationRecord, StageRecord, Tombstone, VolumeRecord
+
+
+@dataclass(frozen=True, slots=True)
+class Situation:
+    """Who keeps the journal. `held` tells whether a driver has it open now; None when that cannot be seen from here."""
+
+    path: Path
+    journal_id: str
+    schema: str
+    incarnation: Incarnation | None
+    held: bool | None
+
+    def next(self, operation: OperationRecord) -> str:
+        """Say what happens with an operation next; it must have its steps."""
+        if operation.state != "open":
+            return "nothing: it has ended"
+        if self.held is False:
+            return "no driver runs on this journal; the next start takes it up"
+        if self.incarnation is not None and operation.incarnation < self.incarnation.id:
+            return "left by an earlier start; this one settles it, or the orchestrator's retry does"
+        own = [step for step in operation.steps if step.name in queries.OWN_STEPS]
+        if own and own[-1].name == queries.ERROR:
+            return "waits for the orchestrator's retry, or for the next start"
+        return f"runs now, attempt {operation.attempts}"
+
+
+class Reading:
+    """An open journal, read from one snapshot. Made by `read_journal` only."""
+
+    def __init__(self, connection: sa.Connection, situation: Situation) -> None:
+        self.situation = situation
+        self._connection = connection
+
+    def open_operations(self) -> list[OperationRecord]:
+        """Return what is unfinished with its steps, oldest intent first."""
+        return [self._with_steps(one) for one in queries.open_operations(self._connection)]
+
+    def operations(self, *, limit: int) -> list[OperationRecord]:
+        """Return operations of every state with their steps, newest intent first."""
+        return [self._with_steps(one) for one in queries.operations(self._connection, limit=limit, state=None)]
+
+    def operations_about(self, text: str, *, limit: int) -> list[OperationRecord]:
+        """Return the operations with this id or subject, with their steps; the open one first, then newest first."""
+        return [self._with_steps(one) for one in queries.operations_about(self._connection, text, limit=limit)]
+
+    def volume(self, volume_id: str) -> VolumeRecord | None:
+        """Return a volume's record."""
+        return queries.volume(self._connection, volume_id)
+
+    def stage(self, volume_id: str) -> StageRecord | None:
+        """Return a volume's stage record."""
+        return queries.stage(self._connection, volume_id)
+
+    def volumes(self) -> list[VolumeRecord]:
+        """Return all volumes by id."""
+        return queries.volumes(self._connection)
+
+    def stages(self) -> list[StageRecord]:
+        """Return all stage records by volume id."""
+        return queries.stages(self._connection)
+
+    def tombstones(self) -> list[Tombstone]:
+        """Return what was deleted, oldest first."""
+        return queries.tombstones(self._connection)
+
+    def _with_steps(self, operation: OperationRecord) -> OperationRecord:
+        return queries.operation(self._connection, operation.id) or operation
+
+
+@contextmanager
+def read_journal(path: Path) -> Iterator[Reading]:
+    """Open a journal for reading.
+
+    Raises SettingsInvalid for a file that is missing, unreadable, no journal, or of another schema than this version
+    reads, and JournalFailed for a damaged one.
+    """
+    with store.speaking_of(path):
+        os.close(os.open(path, os.O_RDONLY | os.O_CLOEXEC))  # SQLite would not say why it cannot
+        if not path.is_file():
+            raise store.no_journal(path)
+        # Without a write-ahead log nobody writes and SQLite would make one, owned by whoever looks. A driver that
+        # starts in this moment makes one before it changes the file, which stays as it is until its first checkpoint.
+        immutable = not store.write_ahead_log(path).exists()
+        engine = store.make_engine(path, read_only=True, immutable=immutable)
+        with engine.connect() as connection, connection.begin():
+            yield Reading(connection, _situation(connection, path))
+
+
+def _situation(connection: sa.Connection, path: Path) -> Situation:
+    if connection.exec_driver_sql("PRAGMA application_id").scalar() != schema.APPLICATION_ID:
+        empty = not connection.exec_driver_sql("SELECT count(*) FROM sqlite_master").scalar()
+        raise _unfinished(path) if empty else store.no_journal(path)
+    revision = migrations.stored_revision(connection)
+    if revision > schema.HEAD:
+        raise migrations.too_new(path, revision)
+    if revision != schema.HEAD:
+        raise SettingsInvalid(
+            [
+                f"journal {path} has schema {revision or '(none)'}, and this version of rdscsi reads {schema.HEAD}:"
+                " read it with the version that wrote it, or let this version's driver start on it, which upgrades it"
+            ]
+        )
+    journal_id = store.read_meta(connection, store.JOURNAL_ID_KEY) or ""
+    return Situation(path, journal_id, revision, queries.last_incarnation(connection), lock.is_held(path))
+
+
+def _unfinished(path: Path) -> SettingsInvalid:
+    return SettingsInvalid([f"journal {path} is empty: no driver has finished making it"])
