@@ -4,7 +4,7 @@ import sqlalchemy as sa
 from alembic import context
 
 from rdscsi.journal import schema
-from rdscsi.journal.store import make_engine
+from rdscsi.journal.engine import make_engine
 
 
 def run(connection: sa.Connection) -> None:
@@ -14,7 +14,6 @@ def run(connection: sa.Connection) -> None:
         target_metadata=schema.metadata,
         render_as_batch=True,
         compare_type=True,
-        compare_server_default=True,
     )
     with context.begin_transaction():
         context.run_migrations()

@@ -44,6 +44,10 @@ class NotSupported(DriverError):
     """The driver, or this backend, does not offer what was asked; asking again will not help."""
 
 
+class Abandoned(DriverError):
+    """A half-made volume whose caller did not come back in time was erased. Asking again makes it anew."""
+
+
 class SettingsInvalid(DriverError):
     """The settings are wrong, all of the mistakes at once; the process ends with status 2."""
 

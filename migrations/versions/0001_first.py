@@ -1,4 +1,4 @@
-"""First form: meta, incarnations, operations with their steps, volumes and tombstones, stages."""
+"""First form: meta, incarnations, operations with their steps, volumes and tombstones, stages and targets."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -38,10 +38,14 @@ def upgrade() -> None:
         sa.Column("volume_id", sa.Text, primary_key=True),
         _text("staging_target_path"),
         _text("subnqn"),
+        _text("portals"),
         _text("access_type"),
+        _text("access_mode"),
         _text("fs_type", ""),
+        _text("mount_flags", "[]"),
         _text("state"),
         sa.Column("size_bytes", sa.Integer, nullable=False),
+        _text("identity", ""),
         _text("format_permit", ""),
         sa.Column("formatted", sa.Integer, nullable=False),
         sa.Column("updated_at", sa.REAL, nullable=False),
@@ -51,6 +55,19 @@ def upgrade() -> None:
         sa.CheckConstraint("formatted IN (0, 1)", name="formatted_boolean"),
         sqlite_strict=True,
     )
+    op.create_table(
+        "targets",
+        sa.Column("target_path", sa.Text, primary_key=True),
+        _text("volume_id"),
+        _text("access_type"),
+        _text("access_mode"),
+        sa.Column("readonly", sa.Integer, nullable=False),
+        sa.Column("updated_at", sa.REAL, nullable=False),
+        sa.CheckConstraint("access_type IN ('mount', 'block')", name="access_type_known"),
+        sa.CheckConstraint("readonly IN (0, 1)", name="readonly_boolean"),
+        sqlite_strict=True,
+    )
+    op.create_index("targets_by_volume_id", "targets", ["volume_id"])
 
 
 def _operations() -> None:
@@ -70,7 +87,6 @@ def _operations() -> None:
         sa.Column("attempts", sa.Integer, nullable=False),
         sa.CheckConstraint("length(id) = 13", name="id_length"),
         sa.CheckConstraint("subject <> ''", name="subject_given"),
-        sa.CheckConstraint("json_valid(request)", name="request_json"),
         sa.CheckConstraint("state IN ('open', 'done', 'refused', 'superseded')", name="state_known"),
         sa.CheckConstraint("(state = 'open') = (closed_at IS NULL)", name="closed_with_time"),
         sa.CheckConstraint("attempts >= 1", name="attempted"),
@@ -129,5 +145,5 @@ def _volumes() -> None:
 
 
 def downgrade() -> None:
-    for table in ("tombstones", "volumes", "steps", "operations", "stages", "incarnations", "meta"):
+    for table in ("tombstones", "volumes", "steps", "operations", "targets", "stages", "incarnations", "meta"):
         op.drop_table(table)

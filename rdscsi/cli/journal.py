@@ -43,6 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     show.add_argument("what", metavar="ID", help="an operation's id, its subject, or a volume id")
     _verb(verbs, "volumes", "volumes of the controller half")
     _verb(verbs, "stages", "volumes staged on this node")
+    _verb(verbs, "targets", "paths at which volumes are published on this node")
     _verb(verbs, "tombstones", "volumes that are deleted for good")
 
 

@@ -24,6 +24,7 @@ _COLUMNS = {
     "operations": ("id", "kind", "subject", "state", "age", "attempts", "last step", "last error", "next"),
     "volumes": ("volume_id", "csi_name", "size", "state", "ever_published", "updated", "quarantine"),
     "stages": ("volume_id", "state", "access_type", "fs_type", "size", "formatted", "updated", "staging_target_path"),
+    "targets": ("target_path", "volume_id", "access_type", "access_mode", "readonly", "updated"),
     "tombstones": ("volume_id", "backing", "generation", "deleted"),
 }
 _COLOURS = {"open": "yellow", "done": "green", "refused": "red", "superseded": "dim", "ready": "green"}
@@ -86,6 +87,9 @@ def _collect_about(reading: "Reading", what: str, view: View) -> None:
     for name, record in (("volumes", reading.volume(subject)), ("stages", reading.stage(subject))):
         if record is not None:
             view.tables[name] = [asdict(record)]
+    published = [asdict(one) for one in reading.targets(subject)] if subject else []
+    if published:
+        view.tables["targets"] = published
     buried = [asdict(one) for one in reading.tombstones() if one.volume_id == subject]
     if buried:
         view.tables["tombstones"] = buried
@@ -114,7 +118,9 @@ def _heading(view: View) -> str:
     keeper = {True: "a driver uses it", False: "no driver uses it", None: "whether a driver uses it cannot be seen"}
     start = situation.incarnation
     last = f"; start {start.id} at {_time(start.started_at)}, pid {start.pid} on {start.host}" if start else ""
-    return one_line(f"journal {situation.path} ({situation.journal_id}): {keeper[situation.held]}{last}")
+    full = "" if situation.ballast or not situation.held else "; its disk was found full: nothing new is begun"
+    former = f"; made when a journal was put aside, {situation.set_aside}" if situation.set_aside else ""
+    return one_line(f"journal {situation.path} ({situation.journal_id}): {keeper[situation.held]}{last}{full}{former}")
 
 
 def _cells(name: str, row: Row, view: View) -> dict[str, str]:
@@ -131,7 +137,7 @@ def _cells(name: str, row: Row, view: View) -> dict[str, str]:
     for size in ("capacity_bytes", "size_bytes"):
         if size in row:
             cells["size"] = _size(int(_number(row[size])))
-    for yes_no in ("ever_published", "formatted"):
+    for yes_no in ("ever_published", "formatted", "readonly"):
         if yes_no in row:
             cells[yes_no] = "yes" if row[yes_no] else "no"
     return {column: cells[column] for column in _COLUMNS[name]}

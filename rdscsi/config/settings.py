@@ -151,9 +151,6 @@ class ControllerSettings:
         "Time after which a change of the appliance's configuration survives a power loss.",
         default="10",
     )
-    fence_proven: bool = setting(
-        values.FLAG, "Export off is proven to end live I/O on this kind of appliance (docs: fencing).", default="false"
-    )
     abandon_after: float = setting(
         values.seconds(1, 604800), "How long a half-made create waits for its caller to come back.", default="600"
     )
@@ -190,6 +187,9 @@ class NodeSettings:
     )
     max_volumes_per_node: int = setting(
         values.whole(0, 100_000), "Volumes that this node takes; 0: as many as are asked for.", default="0"
+    )
+    node_operation_deadline: float = setting(
+        values.seconds(2, 86400), "Longest time of one operation, whoever waits for it.", default="600"
     )
     connect_deadline: float = setting(values.seconds(1, 600), "Longest time until a device appears.", default="30")
     mount_deadline: float = setting(values.seconds(1, 600), "Longest time of a mount or unmount.", default="60")

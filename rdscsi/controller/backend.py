@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 
 import structlog
+import trio
 
 from rdscsi import names
 from rdscsi.controller.catalogue import Catalogue, Entry
@@ -65,6 +66,10 @@ class Backend:
         self.space = Space(reserve_bytes=options.reserve_bytes, overcommit=options.overcommit)
         self.complete = False
         self.why_incomplete = "the appliance has not been looked through yet"
+        self.reboots = 0
+        self._news = trio.Event()
+        device.on_reboot = self._rebooted
+        device.on_fenced = self._fenced
 
     # --- who and whose
 
@@ -96,6 +101,30 @@ class Backend:
             raise Fenced("another controller holds the token on the appliance; this one stands by")
         if not self.complete:
             raise InventoryIncomplete(self.why_incomplete)
+
+    def learned(self) -> None:
+        """Take in that an inventory is complete."""
+        self.complete = True
+
+    def unlearn(self, why: str) -> None:
+        """Act no more before the next inventory (law 13)."""
+        self.complete = False
+        self.why_incomplete = why
+
+    def fresh_news(self) -> trio.Event:
+        """Return the event that the next reboot or loss of the token sets."""
+        self._news = trio.Event()
+        return self._news
+
+    def _rebooted(self) -> None:
+        self.reboots += 1
+        self.unlearn("the appliance has rebooted and is being looked through again")
+        log.warning("the appliance has rebooted", slot=self.device.settings.pool_slot)
+        self._news.set()
+
+    def _fenced(self) -> None:
+        log.warning("the token is lost", backend=self.options.backend)
+        self._news.set()
 
     # --- looking
 

@@ -126,9 +126,9 @@ async def _realise(backend: Backend, operation: Operation) -> Volume:
         await undo(backend, operation, error)
         raise
     if entry.item is not None and (entry.tag is None or entry.tag.operation != record.backing):
-        error = NotOurs(f"the slot {record.slot} is taken by an item that is not this volume: {entry.item.comment!r}")
-        await undo(backend, operation, error)
-        raise error
+        taken = NotOurs(f"the slot {record.slot} is taken by an item that is not this volume: {entry.item.comment!r}")
+        await undo(backend, operation, taken)
+        raise taken
     backend.expect(_made(record, entry, size), "a ready volume", entry)
     return await _finish(backend, operation, record, entry)
 

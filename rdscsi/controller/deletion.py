@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+from rdscsi.controller import creation, expansion
 from rdscsi.controller.backend import Backend
 from rdscsi.controller.erasing import erase
 from rdscsi.errors import NotFound, NotPermittedNow, Quarantined
@@ -9,6 +10,9 @@ from rdscsi.journal import Operation, VolumeRecord, changes
 from rdscsi.tags import parse_tag
 
 KIND = "delete"
+_GIVEN_UP = (creation.KIND, expansion.KIND)
+"""What a delete takes the place of: its caller has given the volume up, whole or half made."""
+
 LOST = "lost: "
 """How a quarantine begins whose volume has nothing left on the appliance; such a volume may be deleted."""
 
@@ -29,7 +33,7 @@ async def delete(backend: Backend, volume_id: str) -> None:
         await _refuse_published(backend, record)
     doomed = changes.put_volume(replace(record, state="deleting", updated_at=backend.now()))
     request = {"backing": record.backing}
-    async with backend.journal.operation(KIND, volume_id, request, changes=[doomed]) as operation:
+    async with backend.journal.operation(KIND, volume_id, request, supersedes=_GIVEN_UP, changes=[doomed]) as operation:
         await carry_out(backend, operation)
 
 

@@ -77,7 +77,7 @@ async def _next(backend: Backend, item: DiskItem, counter: int) -> Marker:
             backend.device.fenced = True
             raise Fenced(
                 f"the appliance names another journal ({old.journal_id}, token {old.token_counter}; this one is "
-                f"{journal.id}, token {counter}); this controller stands by. To take over, start it with an empty journal"
+                f"{journal.id}, token {counter}); this controller stands by. An empty journal would take over"
             )
         log.warning("taking over from a journal that is not here", journal=old.journal_id, token=old.token_counter)
         backend.device.unsettle_all()

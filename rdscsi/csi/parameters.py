@@ -34,8 +34,8 @@ def is_reserved(key: str) -> bool:
 
 def parse(field: str, given: Mapping[str, str]) -> dict[str, str]:
     """Return the driver's own parameters. Raises InvalidRequest that names key, value and what would be right."""
-    checks.small_map(field, given)
     own = {key: value for key, value in sorted(given.items()) if not is_reserved(key)}
+    checks.small_map(field, own)
     for key, value in own.items():
         known = KNOWN.get(key)
         if known is None:

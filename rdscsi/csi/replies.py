@@ -1,6 +1,6 @@
 """Answers: from the model to the wire. Pure."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from rdscsi.csi.pb.csi import v1 as pb
 from rdscsi.model import Capacity, Expansion, Usage, Volume, VolumePage, VolumeStats
@@ -66,6 +66,22 @@ def expand_volume(expansion: Expansion) -> pb.ControllerExpandVolumeResponse:
 def volume_stats(stats: VolumeStats) -> pb.NodeGetVolumeStatsResponse:
     """Answer NodeGetVolumeStats."""
     return pb.NodeGetVolumeStatsResponse(usage=[_usage(one) for one in stats.usage])
+
+
+def controller_capabilities(
+    types: Iterable[pb.ControllerServiceCapabilityRpcType],
+) -> pb.ControllerGetCapabilitiesResponse:
+    """Answer ControllerGetCapabilities."""
+    return pb.ControllerGetCapabilitiesResponse(
+        capabilities=[pb.ControllerServiceCapability(rpc=pb.ControllerServiceCapabilityRpc(type=one)) for one in types]
+    )
+
+
+def node_capabilities(types: Iterable[pb.NodeServiceCapabilityRpcType]) -> pb.NodeGetCapabilitiesResponse:
+    """Answer NodeGetCapabilities."""
+    return pb.NodeGetCapabilitiesResponse(
+        capabilities=[pb.NodeServiceCapability(rpc=pb.NodeServiceCapabilityRpc(type=one)) for one in types]
+    )
 
 
 def _volume(volume: Volume) -> pb.Volume:

@@ -26,6 +26,7 @@ CODES: Mapping[type[errors.DriverError], Status] = {
     errors.NotPermittedNow: Status.FAILED_PRECONDITION,
     errors.FormatRefused: Status.FAILED_PRECONDITION,
     errors.NotSupported: Status.UNIMPLEMENTED,
+    errors.Abandoned: Status.INTERNAL,  # nothing is left of it; to ask again is to begin anew
     errors.SettingsInvalid: Status.INTERNAL,
     errors.NotFinal: Status.ABORTED,
     errors.Busy: Status.ABORTED,
@@ -57,7 +58,7 @@ class Verdict:
     bug: bool = False
 
 
-def verdict(error: Exception, *, changes: bool) -> Verdict:
+def verdict(error: BaseException, *, changes: bool) -> Verdict:
     """Decide the answer to a call that ended in this error; `changes` tells whether the method changes anything.
 
     An error that nobody raised on purpose proves nothing. For a method that changes things it is therefore not
@@ -77,7 +78,7 @@ def code_of(error: type[errors.DriverError]) -> Status:
     return next(CODES[base] for base in error.__mro__ if base in CODES)
 
 
-def collapse(error: Exception) -> Exception:
+def collapse(error: BaseException) -> BaseException:
     """Pick the one error that answers the call out of an exception group, nested or not.
 
     One that says "maybe" wins, for nothing in the group proves it wrong; then a bug, then the first.
@@ -89,8 +90,8 @@ def collapse(error: Exception) -> Exception:
     return next((leaf for leaf in leaves if not isinstance(leaf, errors.DriverError)), leaves[0])
 
 
-def _leaves(error: Exception) -> Iterator[Exception]:
-    if isinstance(error, ExceptionGroup):
+def _leaves(error: BaseException) -> Iterator[BaseException]:
+    if isinstance(error, BaseExceptionGroup):
         for one in error.exceptions:
             yield from _leaves(one)
     else:

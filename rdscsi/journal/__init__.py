@@ -5,22 +5,36 @@ errors to open operations is in `rdscsi.journal.operation`; `docs/journal.md` sh
 """
 
 from rdscsi.journal import changes
+from rdscsi.journal.ballast import JournalFull
 from rdscsi.journal.changes import Change
 from rdscsi.journal.journal import Journal, open_journal
 from rdscsi.journal.operation import Operation
-from rdscsi.journal.records import Incarnation, Json, OperationRecord, StageRecord, Step, Tombstone, VolumeRecord
+from rdscsi.journal.records import (
+    Incarnation,
+    Json,
+    OperationRecord,
+    StageRecord,
+    Step,
+    TargetRecord,
+    Tombstone,
+    VolumeRecord,
+)
 from rdscsi.journal.retention import Retention
+from rdscsi.journal.store import Precautions
 
 __all__ = [
     "Change",
     "Incarnation",
     "Journal",
+    "JournalFull",
     "Json",
     "Operation",
     "OperationRecord",
+    "Precautions",
     "Retention",
     "StageRecord",
     "Step",
+    "TargetRecord",
     "Tombstone",
     "VolumeRecord",
     "changes",

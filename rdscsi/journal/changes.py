@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import sqlite
 
 from rdscsi.journal import schema
-from rdscsi.journal.records import StageRecord, Tombstone, VolumeRecord
+from rdscsi.journal.records import StageRecord, TargetRecord, Tombstone, VolumeRecord
 
 RESERVED_META = "journal."  # keys that only the journal itself writes
 
@@ -52,6 +52,20 @@ def drop_stage(volume_id: str) -> Change:
         connection.execute(sa.delete(schema.stages).where(schema.stages.c.volume_id == volume_id))
 
     return Change(f"drop_stage {volume_id}", apply)
+
+
+def put_target(record: TargetRecord) -> Change:
+    """Keep this record of a published path in place of any other."""
+    return _put(f"put_target {record.target_path}", schema.targets, asdict(record), "target_path")
+
+
+def drop_target(target_path: str) -> Change:
+    """Forget a published path. Forgetting twice is no error."""
+
+    def apply(connection: sa.Connection) -> None:
+        connection.execute(sa.delete(schema.targets).where(schema.targets.c.target_path == target_path))
+
+    return Change(f"drop_target {target_path}", apply)
 
 
 def put_meta(key: str, value: str) -> Change:

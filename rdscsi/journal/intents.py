@@ -4,7 +4,7 @@ Each function returns a piece of work for the writer, which runs it in a savepoi
 """
 
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -12,6 +12,7 @@ import sqlalchemy as sa
 
 from rdscsi.errors import OperationPending
 from rdscsi.journal import schema
+from rdscsi.journal.ballast import JournalFull
 from rdscsi.journal.changes import Change
 from rdscsi.journal.queries import ATTEMPT
 from rdscsi.journal.records import Json, Step
@@ -54,11 +55,17 @@ class Intent:
 
 
 def beginning(
-    intent: Intent, *, supersedes: Collection[str], changes: Sequence[Change], incarnation: int
+    intent: Intent,
+    *,
+    supersedes: Collection[str],
+    changes: Sequence[Change],
+    incarnation: int,
+    room: Callable[[], bool],
 ) -> Work[Intent]:
     """Commit an intent with its changes, or adopt the open one that says the same (its changes stand already).
 
-    Raises OperationPending when another operation is open for the subject and not of a superseded kind.
+    Raises OperationPending when another operation is open for the subject and not of a superseded kind, and
+    JournalFull when there is no `room` for one more that will have to be closed.
     """
 
     def work(connection: sa.Connection) -> Intent:
@@ -68,6 +75,10 @@ def beginning(
                 _adopt(connection, found.id, found.attempts + 1, intent.opened_at, incarnation)
                 return replace(intent, id=found.id, opened_at=found.opened_at, resumed=True)
             _supersede(connection, found, intent, supersedes)
+        elif not room():
+            raise JournalFull(
+                f"{intent.subject}: the disk of the journal is full; {intent.kind} is not begun until there is space"
+            )
         row = {"id": intent.id, "kind": intent.kind, "subject": intent.subject, "request": intent.request_json}
         connection.execute(
             _INSERT, row | {"state": "open", "opened_at": intent.opened_at, "incarnation": incarnation, "attempts": 1}

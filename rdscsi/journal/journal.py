@@ -18,12 +18,22 @@ from rdscsi import names
 from rdscsi.errors import JournalFailed
 from rdscsi.journal import queries, store
 from rdscsi.journal.changes import Change
+from rdscsi.journal.engine import speaking_of
+from rdscsi.journal.lock import Lock
 from rdscsi.journal.operation import IntentChanges, LiveOperations, Operation
-from rdscsi.journal.records import Json, OperationRecord, OperationState, StageRecord, Tombstone, VolumeRecord
+from rdscsi.journal.records import (
+    Json,
+    OperationRecord,
+    OperationState,
+    StageRecord,
+    TargetRecord,
+    Tombstone,
+    VolumeRecord,
+)
 from rdscsi.journal.retention import Retention, prune
-from rdscsi.journal.store import Store
+from rdscsi.journal.store import Precautions, Store
 from rdscsi.journal.threads import SqlThread
-from rdscsi.journal.writer import Writer, WriterStatistics
+from rdscsi.journal.writer import Watch, Writer, WriterStatistics, unwatched
 
 T = TypeVar("T")
 
@@ -39,6 +49,10 @@ class Journal:
     """What is in flight and what exists, durable. Made by `open_journal` only.
 
     Each write returns when it is on the disk. When that fails it raises JournalFailed, and the process ends.
+
+    `id` is the journal's for life. `fresh` says that this start made it, so that everything has to be found out anew
+    (what a former start left half found is its user's to keep in mind); `set_aside` is where this start put a file that
+    could not be used any more, None when all was well.
     """
 
     def __init__(
@@ -53,13 +67,17 @@ class Journal:
     ) -> None:
         self.id = opened.journal_id
         self.incarnation = opened.incarnation
+        self.fresh = opened.fresh
+        self.set_aside = opened.set_aside
         self._connection = opened.reading
         self._thread = thread
         self._writer = writer
         self._now = now
         self._retention = retention
         self._opened = 0
-        self._live = LiveOperations(writer=writer, now=now, new_id=new_id, incarnation=opened.incarnation)
+        self._live = LiveOperations(
+            writer=writer, ballast=opened.ballast, now=now, new_id=new_id, incarnation=opened.incarnation
+        )
         self._forget()
 
     def operation(
@@ -70,6 +88,7 @@ class Journal:
         *,
         supersedes: Collection[str] = (),
         changes: IntentChanges = (),
+        undoing: bool = False,
     ) -> AbstractAsyncContextManager[Operation]:
         """Hold the exclusive, durable right to change one subject while the body runs.
 
@@ -77,14 +96,15 @@ class Journal:
         a function of it. An open operation of the same kind and an equal request is adopted instead (`resumed`), and
         its changes stand as they are. An open one of a kind in `supersedes` is closed in the same transaction.
 
-        Raises OperationPending for any other open operation of the subject, and in place of every error that is not
-        NotFinal while the operation is open (`rdscsi.journal.operation` says why). The body ends it by `finish` or
-        `fail`; an operation that is left open is found again at the next start.
+        While the journal's disk is full nothing is begun but what takes something back (`undoing`) or supersedes:
+        JournalFull. Raises OperationPending for any other open operation of the subject, and in place of every error
+        that is not NotFinal while the operation is open (`rdscsi.journal.operation` says why). The body ends it by
+        `finish` or `fail`; an operation that is left open is found again at the next start.
         """
         self._opened += 1
         if self._opened % _PRUNE_EVERY == 0:
             self._forget()
-        return self._live.open(kind, subject, request, supersedes=supersedes, changes=changes)
+        return self._live.open(kind, subject, request, supersedes=supersedes, changes=changes, undoing=undoing)
 
     async def commit(self, *changes: Change) -> None:
         """Make changes outside an operation durable, all in one transaction."""
@@ -114,6 +134,10 @@ class Journal:
     async def stages(self) -> list[StageRecord]:
         """Return all stage records, by volume id."""
         return await self._read(queries.stages)
+
+    async def targets(self, volume_id: str = "") -> list[TargetRecord]:
+        """Return the published paths of one volume, or of all, by path."""
+        return await self._read(partial(queries.targets, volume_id=volume_id))
 
     async def open_operations(self) -> list[OperationRecord]:
         """Return what is unfinished, oldest intent first; the live ones of this process too."""
@@ -159,29 +183,46 @@ async def open_journal(
     inline: bool = False,
     new_id: Callable[[], str] = random_id,
     retention: Retention | None = None,
+    watch: Watch = unwatched,
+    precautions: Precautions | None = None,
 ) -> AsyncIterator[Journal]:
     """Open the journal for this process alone, making or upgrading the file as needed.
 
     `inline` runs SQL on the Trio thread: for virtual time, where a worker thread would not count. `now` gives seconds
-    since the epoch, `new_id` the ids of operations.
+    since the epoch, `new_id` the ids of operations. `watch` is called around each transaction that somebody waits for.
+    `precautions` says how many backups and how much ballast lie beside the file.
 
-    Raises SettingsInvalid for a path that cannot be a journal of this version, and JournalFailed when it is in use or
-    broken. When it breaks while open, the body is cancelled and JournalFailed comes out, alone or in a group with
-    what the body raised.
+    A file that was a journal and is damaged is put aside, and a fresh one is made: `Journal.fresh`. Raises
+    SettingsInvalid for a path that cannot be a journal of this version, and JournalFailed when it is in use, or cannot
+    be read or written. When it breaks while open, the body is cancelled and JournalFailed comes out, alone or in a
+    group with what the body raised.
     """
     reading, writing = SqlThread(inline=inline), SqlThread(inline=inline)
-    with store.hold(path):
-        opened = await writing.run(partial(store.open_store, path, now=now(), new_id=new_id))
+    with store.hold(path) as held:
+        opening = partial(
+            store.open_store, path, held, now=now, new_id=new_id, precautions=precautions or Precautions()
+        )
+        opened = await _opened(opening, writing, held)
         try:
-            writer = Writer(opened.writing, thread=writing)
+            writer = Writer(opened.writing, ballast=opened.ballast, thread=writing, watch=watch)
             async with _running(writer):
                 yield Journal(
                     opened, writer=writer, thread=reading, now=now, new_id=new_id, retention=retention or Retention()
                 )
         finally:
-            if not (reading.stuck or writing.stuck):  # a thread that hangs keeps its connection to the end
-                with trio.CancelScope(shield=True), store.speaking_of(path):  # a write-ahead log would stay behind
+            if reading.stuck or writing.stuck:
+                held.keep()  # a thread that hangs keeps its connection to the end
+            else:
+                with trio.CancelScope(shield=True), speaking_of(path):  # a write-ahead log would stay behind
                     await writing.run(opened.close)
+
+
+async def _opened(opening: Callable[[], Store], thread: SqlThread, held: Lock) -> Store:
+    try:
+        return await thread.run(opening)
+    except trio.TooSlowError as error:
+        held.keep()
+        raise JournalFailed(f"the journal cannot be opened: {error}") from error
 
 
 @asynccontextmanager

@@ -12,28 +12,60 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from rdscsi.errors import JournalFailed
+from rdscsi.journal import files
+
+_HOLDER, _JOURNAL = "pid ", "journal "
 
 
 def lock_path(journal: Path) -> Path:
     """Return the lock file of a journal."""
-    return journal.with_name(journal.name + ".lock")
+    return files.beside(journal, ".lock")
+
+
+class Lock:
+    """A journal's lock as its holder sees it. `journal_id` is the journal that was last known at this path, or empty:
+
+    proof that what is there now is ours, or used to be, even if it cannot be read any more.
+    """
+
+    def __init__(self, descriptor: int, journal_id: str) -> None:
+        self.journal_id = journal_id
+        self._descriptor = descriptor
+        self._kept = False
+
+    def name(self, journal_id: str) -> None:
+        """Write down who holds the lock and which journal is behind it."""
+        self.journal_id = journal_id
+        text = f"{_HOLDER}{os.getpid()} on {socket.gethostname()}\n" + (
+            f"{_JOURNAL}{journal_id}\n" if journal_id else ""
+        )
+        os.pwrite(self._descriptor, text.encode(), 0)
+        os.ftruncate(self._descriptor, len(text.encode()))
+
+    def keep(self) -> None:
+        """Hold it until the process ends: a thread that hangs may still write to the journal."""
+        self._kept = True
+
+    def close(self) -> None:
+        """Let it go."""
+        if not self._kept:
+            os.close(self._descriptor)
 
 
 @contextmanager
-def exclusive(journal: Path) -> Iterator[None]:
+def exclusive(journal: Path) -> Iterator[Lock]:
     """Hold the journal for this process.
 
     Raises JournalFailed, naming the holder, when another process (or another place in this one) has it, and OSError
     when the lock file cannot be made.
     """
     descriptor = os.open(lock_path(journal), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    held = Lock(descriptor, "")
     try:
-        _take(descriptor, journal)
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, f"pid {os.getpid()} on {socket.gethostname()}\n".encode(), 0)
-        yield
+        held.name(_take(descriptor, journal))
+        yield held
     finally:
-        os.close(descriptor)
+        held.close()
 
 
 def is_held(journal: Path) -> bool | None:
@@ -56,11 +88,18 @@ def _names(fields: "list[str]", inode: int) -> bool:
     return fields[1:4] == ["FLOCK", "ADVISORY", "WRITE"] and fields[5].rpartition(":")[2] == str(inode)
 
 
-def _take(descriptor: int, journal: Path) -> None:
+def _take(descriptor: int, journal: Path) -> str:
+    """Take the lock; return the id of the journal that its text names."""
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
-        holder = os.pread(descriptor, 256, 0).decode("utf-8", "replace").strip() or "a process that is just starting"
+        holder = next(iter(_lines(descriptor)), "a process that is just starting")
         raise JournalFailed(
             f"journal {journal} is in use by {holder}; a journal belongs to one process at a time"
         ) from error
+    named = (line.removeprefix(_JOURNAL) for line in _lines(descriptor) if line.startswith(_JOURNAL))
+    return next(named, "")
+
+
+def _lines(descriptor: int) -> list[str]:
+    return os.pread(descriptor, 1024, 0).decode("utf-8", "replace").splitlines()

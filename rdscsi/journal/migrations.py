@@ -34,8 +34,10 @@ def too_new(path: Path, revision: str) -> SettingsInvalid:
     )
 
 
-def migrate(connection: sa.Connection, revision: str = schema.HEAD) -> None:
-    """Upgrade or downgrade to a revision (`base`: no tables), in the transaction that the connection is in.
+def migrate(connection: sa.Connection, revision: str | None = None) -> None:
+    """Upgrade or downgrade to a revision, in the transaction that the connection is in.
+
+    None means the newest, `base` no tables at all.
 
     Foreign keys must be off on this connection: SQLite alters a table by copying it, and dropping the old one would
     cascade. They are checked here instead. Raises LookupError when the file's revision is unknown.
@@ -48,16 +50,17 @@ def migrate(connection: sa.Connection, revision: str = schema.HEAD) -> None:
     config = Config()
     config.set_main_option("script_location", str(directory()).replace("%", "%%"))
     config.attributes["connection"] = connection
+    wanted = revision or schema.HEAD
     script = ScriptDirectory.from_config(config)
     try:
         known = {one.revision for one in script.walk_revisions()}
         now = stored_revision(connection)
         if now and now not in known:
             raise LookupError(now)
-        if revision == "base" or (now and revision < now):
-            command.downgrade(config, revision)
+        if wanted == "base" or (now and wanted < now):
+            command.downgrade(config, wanted)
         else:
-            command.upgrade(config, revision)
+            command.upgrade(config, wanted)
     except CommandError as error:
         raise RuntimeError(f"the migrations in {directory()} are broken: {error}") from error
     _check_foreign_keys(connection)

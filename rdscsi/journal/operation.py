@@ -24,6 +24,7 @@ import trio
 
 from rdscsi.errors import NotFinal, OperationPending
 from rdscsi.journal import intents, text
+from rdscsi.journal.ballast import Ballast
 from rdscsi.journal.changes import Change
 from rdscsi.journal.intents import Intent
 from rdscsi.journal.queries import ERROR
@@ -95,9 +96,16 @@ class LiveOperations:
     """Opens operations. A subject has at most one body in this process, so no live one is adopted or superseded."""
 
     def __init__(
-        self, *, writer: Writer, now: Callable[[], float], new_id: Callable[[], str], incarnation: int
+        self,
+        *,
+        writer: Writer,
+        ballast: Ballast,
+        now: Callable[[], float],
+        new_id: Callable[[], str],
+        incarnation: int,
     ) -> None:
         self._writer = writer
+        self._ballast = ballast
         self._now = now
         self._new_id = new_id
         self._incarnation = incarnation
@@ -112,12 +120,13 @@ class LiveOperations:
         *,
         supersedes: Collection[str],
         changes: IntentChanges,
+        undoing: bool,
     ) -> AsyncIterator[Operation]:
         """See `Journal.operation`."""
         operation: Operation | None = None
         with self._alone(subject):
             try:
-                operation = await self._begin(kind, subject, request, supersedes, changes)
+                operation = await self._begin(kind, subject, request, supersedes, changes, undoing=undoing)
                 with logs.bound(operation=operation.id):
                     yield operation
                 if operation.open:
@@ -153,6 +162,8 @@ class LiveOperations:
         request: Mapping[str, Json],
         supersedes: Collection[str],
         changes: IntentChanges,
+        *,
+        undoing: bool,
     ) -> Operation:
         """Commit the intent, or adopt the open one. The id is chosen before, so that the changes can carry it."""
         wanted = Intent(self._new_id(), kind, subject, text.canonical(request), self._now())
@@ -161,8 +172,13 @@ class LiveOperations:
             supersedes=supersedes,
             changes=changes(wanted.id) if callable(changes) else changes,
             incarnation=self._incarnation,
+            room=_always if undoing else self._ballast.ensure,
         )
         return Operation(await self._writer.submit(begin), writer=self._writer, now=self._now)
+
+
+def _always() -> bool:
+    return True
 
 
 def finality(error: BaseException, subject: str) -> BaseException:

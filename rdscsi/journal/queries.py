@@ -17,6 +17,7 @@ from rdscsi.journal.records import (
     OperationState,
     StageRecord,
     Step,
+    TargetRecord,
     Tombstone,
     VolumeRecord,
 )
@@ -102,6 +103,14 @@ def stages(connection: sa.Connection) -> list[StageRecord]:
     return [_record(StageRecord, row._asdict()) for row in rows]
 
 
+def targets(connection: sa.Connection, *, volume_id: str = "") -> list[TargetRecord]:
+    """Return the published paths of one volume, or of all."""
+    t = schema.targets.c
+    chosen = sa.select(schema.targets) if not volume_id else sa.select(schema.targets).where(t.volume_id == volume_id)
+    rows = connection.execute(chosen.order_by(t.target_path))
+    return [_record(TargetRecord, row._asdict()) for row in rows]
+
+
 def last_incarnation(connection: sa.Connection) -> Incarnation | None:
     """Return the latest start of the driver on this journal."""
     i = schema.incarnations
@@ -116,7 +125,7 @@ def _record(kind: type[R], row: Mapping[str, Any]) -> R:
     return kind(**{name: bool(value) if name in _BOOLEANS else value for name, value in values.items()})
 
 
-_BOOLEANS = frozenset({"ever_published", "formatted"})
+_BOOLEANS = frozenset({"ever_published", "formatted", "readonly"})
 
 
 def _operation(row: Mapping[str, Any]) -> OperationRecord:

@@ -12,19 +12,25 @@ from pathlib import Path
 import sqlalchemy as sa
 
 from rdscsi.errors import SettingsInvalid
-from rdscsi.journal import lock, migrations, queries, schema, store
-from rdscsi.journal.records import Incarnation, OperationRecord, StageRecord, Tombstone, VolumeRecord
+from rdscsi.journal import engine, files, health, lock, migrations, queries, schema, store
+from rdscsi.journal.records import Incarnation, OperationRecord, StageRecord, TargetRecord, Tombstone, VolumeRecord
 
 
 @dataclass(frozen=True, slots=True)
 class Situation:
-    """Who keeps the journal. `held` tells whether a driver has it open now; None when that cannot be seen from here."""
+    """Who keeps the journal. `held` tells whether a driver has it open now; None when that cannot be seen from here.
+
+    `set_aside` tells which damaged file this journal took the place of, and why; empty for most. `ballast` is false
+    when the disk was found full and nothing new is begun.
+    """
 
     path: Path
     journal_id: str
     schema: str
     incarnation: Incarnation | None
     held: bool | None
+    set_aside: str
+    ballast: bool
 
     def next(self, operation: OperationRecord) -> str:
         """Say what happens with an operation next; it must have its steps."""
@@ -75,6 +81,10 @@ class Reading:
         """Return all stage records by volume id."""
         return queries.stages(self._connection)
 
+    def targets(self, volume_id: str = "") -> list[TargetRecord]:
+        """Return the published paths of one volume, or of all."""
+        return queries.targets(self._connection, volume_id=volume_id)
+
     def tombstones(self) -> list[Tombstone]:
         """Return what was deleted, oldest first."""
         return queries.tombstones(self._connection)
@@ -90,22 +100,19 @@ def read_journal(path: Path) -> Iterator[Reading]:
     Raises SettingsInvalid for a file that is missing, unreadable, no journal, or of another schema than this version
     reads, and JournalFailed for a damaged one.
     """
-    with store.speaking_of(path):
+    with engine.speaking_of(path):
         os.close(os.open(path, os.O_RDONLY | os.O_CLOEXEC))  # SQLite would not say why it cannot
-        if not path.is_file():
-            raise store.no_journal(path)
+        if not health.recognise(path, expected=False):
+            raise SettingsInvalid([f"journal {path} is empty: no driver has written to it"])
         # Without a write-ahead log nobody writes and SQLite would make one, owned by whoever looks. A driver that
         # starts in this moment makes one before it changes the file, which stays as it is until its first checkpoint.
-        immutable = not store.write_ahead_log(path).exists()
-        engine = store.make_engine(path, read_only=True, immutable=immutable)
-        with engine.connect() as connection, connection.begin():
+        immutable = not files.write_ahead_log(path).exists()
+        reader = engine.make_engine(path, read_only=True, immutable=immutable)
+        with reader.connect() as connection, connection.begin():
             yield Reading(connection, _situation(connection, path))
 
 
 def _situation(connection: sa.Connection, path: Path) -> Situation:
-    if connection.exec_driver_sql("PRAGMA application_id").scalar() != schema.APPLICATION_ID:
-        empty = not connection.exec_driver_sql("SELECT count(*) FROM sqlite_master").scalar()
-        raise _unfinished(path) if empty else store.no_journal(path)
     revision = migrations.stored_revision(connection)
     if revision > schema.HEAD:
         raise migrations.too_new(path, revision)
@@ -116,9 +123,12 @@ def _situation(connection: sa.Connection, path: Path) -> Situation:
                 " read it with the version that wrote it, or let this version's driver start on it, which upgrades it"
             ]
         )
-    journal_id = store.read_meta(connection, store.JOURNAL_ID_KEY) or ""
-    return Situation(path, journal_id, revision, queries.last_incarnation(connection), lock.is_held(path))
-
-
-def _unfinished(path: Path) -> SettingsInvalid:
-    return SettingsInvalid([f"journal {path} is empty: no driver has finished making it"])
+    return Situation(
+        path=path,
+        journal_id=store.read_meta(connection, health.JOURNAL_ID_KEY) or "",
+        schema=revision,
+        incarnation=queries.last_incarnation(connection),
+        held=lock.is_held(path),
+        set_aside=store.read_meta(connection, store.SET_ASIDE_KEY) or "",
+        ballast=files.beside(path, ".ballast").exists(),
+    )

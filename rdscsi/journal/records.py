@@ -95,15 +95,36 @@ class Tombstone:
 
 @dataclass(frozen=True, slots=True)
 class StageRecord:
-    """A volume staged on this node. `access_type` is `mount` or `block`; `formatted` says that mkfs has succeeded."""
+    """A volume staged on this node, or on its way there or away.
+
+    `access_type` and `access_mode` are values of `rdscsi.model`'s enumerations. `portals` and `subnqn` are the
+    publish_context's. `identity` and `size_bytes` are the device's as last proven, empty and 0 before. `formatted` says
+    that mkfs has succeeded under `format_permit`.
+    """
 
     volume_id: str
     staging_target_path: str
     subnqn: str
+    portals: str
     access_type: str
+    access_mode: str
     fs_type: str
+    mount_flags: str
     state: StageState
     size_bytes: int
+    identity: str
     format_permit: str
     formatted: bool
+    updated_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class TargetRecord:
+    """A path at which a staged volume was published on this node, or is about to be."""
+
+    target_path: str
+    volume_id: str
+    access_type: str
+    access_mode: str
+    readonly: bool
     updated_at: float

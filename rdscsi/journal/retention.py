@@ -4,6 +4,7 @@ Open operations, volumes and stages are never touched; the trail of an operation
 thinned in its middle. Work comes in small batches that ride with other transactions, so that nobody waits for it.
 """
 
+import math
 from dataclasses import dataclass
 
 import sqlalchemy as sa
@@ -19,12 +20,16 @@ _FIRST_STEPS, _LATEST_STEPS = 20, 200
 
 @dataclass(frozen=True, slots=True)
 class Retention:
-    """How much history is kept, and how much is removed in one go."""
+    """How much history is kept, and how much is removed in one go.
+
+    `bytes` is what the file may hold in all: beyond it closed operations go, whatever their number or age.
+    """
 
     closed_operations: int = 10_000
     closed_seconds: float = 30 * _DAY
     incarnations: int = 1_000
     tombstones: int = 100_000
+    bytes: int = 64 << 20
     batch: int = 500
 
 
@@ -55,10 +60,21 @@ def _prune_operations(connection: sa.Connection, retention: Retention, now: floa
         .limit(1)
         .scalar_subquery()
     )
-    oldest_kept = sa.func.max(now - retention.closed_seconds, sa.func.coalesce(surplus, 0.0))
+    oldest_kept: sa.ColumnElement[float] = sa.func.max(now - retention.closed_seconds, sa.func.coalesce(surplus, 0.0))
+    if _bytes_used(connection) > retention.bytes:
+        oldest_kept = sa.literal(math.inf)
     doomed = sa.select(_o.number).where(closed, _o.closed_at <= oldest_kept).order_by(_o.closed_at)
     statement = sa.delete(schema.operations).where(_o.number.in_(doomed.limit(retention.batch)))
     connection.execute(statement)
+
+
+def _bytes_used(connection: sa.Connection) -> int:
+    """Return the size of all pages in use. The file itself keeps the size that it once had."""
+    page_count, free, page_size = (
+        int(connection.exec_driver_sql(f"PRAGMA {name}").scalar_one())
+        for name in ("page_count", "freelist_count", "page_size")
+    )
+    return (page_count - free) * page_size
 
 
 def _prune_incarnations(connection: sa.Connection, retention: Retention) -> None:

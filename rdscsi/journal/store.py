@@ -1,39 +1,70 @@
-"""The SQLite file: how it is opened, made, recognised and closed. What is written into it is not decided here.
+"""The SQLite file: how it is opened, made, checked and closed. What is written into it is not decided here.
 
 WAL with synchronous=FULL: a transaction that was acknowledged survives a power loss. One connection writes, a second
-one reads, each used by one thread at a time (`rdscsi.journal.threads`). Only one process at a time (`lock`).
+one reads, each used by one thread at a time (`rdscsi.journal.threads`). Only one process at a time (`lock`). A start:
+recognise (`health`), put aside what is broken, check, copy (`backups`), upgrade (`migrations`), note the start.
 """
 
-import errno
 import os
 import socket
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import sqlalchemy as sa
-from sqlalchemy import event
-from sqlalchemy.pool import NullPool
 
 from rdscsi import __version__
-from rdscsi.errors import JournalFailed, SettingsInvalid
-from rdscsi.journal import lock, migrations, schema
+from rdscsi.errors import SettingsInvalid
+from rdscsi.journal import backups, files, health, lock, migrations, schema
+from rdscsi.journal.ballast import Ballast, is_full
+from rdscsi.journal.engine import connect, make_engine, speaking_of
+from rdscsi.journal.health import JOURNAL_ID_KEY
+from rdscsi.journal.lock import Lock
+from rdscsi.observe import logs
 
-JOURNAL_ID_KEY = "journal.id"
-BUSY_SECONDS = 5.0  # only a reader's rare exclusive moment (WAL recovery) can make a writer wait
-_WRONG_PATH = {errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENAMETOOLONG}
+SET_ASIDE_KEY = "journal.set-aside"
+
+T = TypeVar("T")
+
+_log = logs.get_log()
+
+
+@dataclass(frozen=True, slots=True)
+class Precautions:
+    """What a journal keeps for bad days: at most `backups` copies of itself, one in `backup_seconds`; and ballast."""
+
+    backups: int = 5
+    backup_seconds: float = 3600.0
+    ballast_bytes: int = 8 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """What a start finds: a journal to go on with, or none, then with what became of a former one, in words."""
+
+    usable: bool
+    set_aside: Path | None = None
+    told: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Store:
-    """An open journal file: its two connections, its identity, and the number of this start."""
+    """An open journal file: its two connections, its identity, the number of this start, and what became of the last.
+
+    `fresh`: this start made it. `set_aside`: where this start put a journal that it could not use.
+    """
 
     writing: sa.Connection
     reading: sa.Connection
+    ballast: Ballast
     journal_id: str
     incarnation: int
+    fresh: bool
+    set_aside: Path | None
 
     def close(self) -> None:
         """Close both; the last one folds the write-ahead log back into the file."""
@@ -41,91 +72,27 @@ class Store:
         self.writing.close()
 
 
-def make_engine(
-    path: "Path | str", *, foreign_keys: bool = True, read_only: bool = False, immutable: bool = False
-) -> sa.Engine:
-    """Return an engine for a journal file, with transactions as SQLite means them.
+def open_store(
+    path: Path, held: Lock, *, now: Callable[[], float], new_id: Callable[[], str], precautions: Precautions
+) -> Store:
+    """Open the journal, making, replacing or upgrading it as needed, and note this start of the process.
 
-    A writing engine begins with BEGIN IMMEDIATE, so that nobody finds out in the middle that somebody else writes, and
-    DDL is transactional too. A read-only one sees one snapshot a transaction. `immutable`: SQLite takes the file's word
-    for it that nobody writes, and leaves nothing beside it.
+    Raises SettingsInvalid for a file that is no journal or too new, and JournalFailed when it cannot be read or
+    written. A full disk costs the ballast first.
     """
-    options = ("?mode=ro" if read_only else "?mode=rw") + ("&immutable=1" if immutable else "")
-    uri = Path(path).absolute().as_uri() + options
-
-    def connect() -> sqlite3.Connection:
-        connection = sqlite3.connect(
-            uri, uri=True, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False, cached_statements=256
-        )
-        connection.execute(f"PRAGMA foreign_keys={'ON' if foreign_keys else 'OFF'}")
-        connection.execute("PRAGMA trusted_schema=OFF")
-        connection.execute("PRAGMA synchronous=FULL")
-        connection.execute(f"PRAGMA query_only={'ON' if read_only else 'OFF'}")
-        return connection
-
-    engine = sa.create_engine("sqlite://", creator=connect, poolclass=NullPool)
-    begin = "BEGIN" if read_only else "BEGIN IMMEDIATE"
-
-    @event.listens_for(engine, "begin")
-    def _begin(connection: sa.Connection) -> None:
-        connection.exec_driver_sql(begin)
-
-    return engine
-
-
-def open_store(path: Path, *, now: float, new_id: Callable[[], str]) -> Store:
-    """Open the journal, making or upgrading it as needed, and note this start of the process.
-
-    The caller holds the lock. Raises SettingsInvalid for a file that is no journal or too new, and JournalFailed when
-    it cannot be read or written.
-    """
+    ballast = Ballast(path, size=precautions.ballast_bytes, now=now)
     with speaking_of(path):
-        _make_file(path)
-        _recognise(path)
-        _use_wal(path)
-        _upgrade(path, new_id)
-        writing = make_engine(path).connect()
-        with writing.begin():
-            journal_id = read_meta(writing, JOURNAL_ID_KEY)
-            incarnation = _note_start(writing, now)
-        if journal_id is None:
-            raise JournalFailed(f"journal {path} has lost its identity (meta {JOURNAL_ID_KEY}); restore a backup")
-        return Store(writing, make_engine(path, read_only=True).connect(), journal_id, incarnation)
+        found = _spending(ballast, partial(_usable, path, held, now(), precautions))
+        return _spending(ballast, partial(_opened, path, held, ballast, now(), new_id, found))
 
 
 @contextmanager
-def hold(path: Path) -> Iterator[None]:
+def hold(path: Path) -> Iterator[Lock]:
     """Hold the journal's lock. Raises JournalFailed when another process has it, SettingsInvalid for a bad path."""
     with ExitStack() as stack:
         with speaking_of(path):
-            stack.enter_context(lock.exclusive(path))
-        yield
-
-
-@contextmanager
-def speaking_of(path: Path) -> Iterator[None]:
-    """Turn the words of SQLite and the system about this file into the driver's errors."""
-    try:
-        yield
-    except (sa.exc.DatabaseError, sqlite3.DatabaseError) as error:
-        cause = error.orig if isinstance(error, sa.exc.DatabaseError) else error
-        if getattr(cause, "sqlite_errorcode", None) == sqlite3.SQLITE_NOTADB:
-            raise no_journal(path) from error
-        raise JournalFailed(f"journal {path}: {cause}") from error
-    except OSError as error:
-        if error.errno in _WRONG_PATH:
-            raise SettingsInvalid([f"journal {path}: {error.strerror}"]) from error
-        raise JournalFailed(f"journal {path}: {error}") from error
-
-
-def write_ahead_log(path: Path) -> Path:
-    """Return where SQLite keeps what is not yet folded into the file; it is there while somebody writes, or crashed."""
-    return path.with_name(path.name + "-wal")
-
-
-def no_journal(path: Path) -> SettingsInvalid:
-    """Say that the file is something else, which is left as it is."""
-    return SettingsInvalid([f"journal {path} is not a journal of rdscsi; nothing was changed in it"])
+            held = stack.enter_context(lock.exclusive(path))
+        yield held
 
 
 def read_meta(connection: sa.Connection, key: str) -> str | None:
@@ -134,53 +101,107 @@ def read_meta(connection: sa.Connection, key: str) -> str | None:
     return value
 
 
-def _make_file(path: Path) -> None:
-    """Make an empty file for the owner alone, and its directory entry durable; SQLite gives -wal and -shm its mode."""
+def _spending(ballast: Ballast, job: Callable[[], T]) -> T:
+    """Do a job that may be repeated; when the disk is full, once more with the ballast's space."""
     try:
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
-    except FileExistsError:
-        if not path.is_file():
-            raise no_journal(path) from None
-        return
-    directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        return job()
+    except (OSError, sa.exc.DatabaseError, sqlite3.DatabaseError) as error:
+        if not (is_full(error) and ballast.release()):
+            raise
+    return job()
+
+
+def _opened(path: Path, held: Lock, ballast: Ballast, now: float, new_id: Callable[[], str], found: _Found) -> Store:
+    if not found.usable and not path.exists():
+        _make(path, new_id(), found.told)
+    ballast.ensure()
+    with ExitStack() as stack:
+        writing = stack.enter_context(make_engine(path).connect())
+        with writing.begin():
+            journal_id = str(read_meta(writing, JOURNAL_ID_KEY))
+            incarnation = _note_start(writing, now)
+        held.name(journal_id)
+        reading = stack.enter_context(make_engine(path, read_only=True).connect())
+        stack.pop_all()
+    return Store(writing, reading, ballast, journal_id, incarnation, not found.usable, found.set_aside)
+
+
+def _usable(path: Path, held: Lock, now: float, precautions: Precautions) -> _Found:
+    """See to it that what is at the path can be used, or that nothing is.
+
+    A log without its journal is put aside too: it may hold what was acknowledged last.
+    """
     try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)
+        if health.recognise(path, expected=bool(held.journal_id)):
+            _check(path, now, precautions)
+            return _Found(usable=True)
+        reason = "the journal is gone, its write-ahead log is here"
+        if not files.write_ahead_log(path).exists():
+            return _absent(path, held)
+    except health.Broken as broken:
+        reason = str(broken)
+    kept = files.set_aside(path, now)
+    held.name("")
+    _log.error("journal.set_aside", journal=str(path), kept=str(kept), reason=reason)
+    return _Found(usable=False, set_aside=kept, told=f"{kept.name}: {reason}")
 
 
-def _recognise(path: Path) -> None:
-    """Refuse a stranger's database before anything is written; an empty one is a journal that was never finished."""
-    with closing(sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None)) as connection:
-        mark = connection.execute("PRAGMA application_id").fetchone()[0]
-        objects = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
-    if mark != schema.APPLICATION_ID and (mark or objects):
-        raise no_journal(path)
+def _absent(path: Path, held: Lock) -> _Found:
+    if held.journal_id:
+        _log.warning("journal.gone", journal=str(path), id=held.journal_id)
+    path.unlink(missing_ok=True)  # an empty file that nobody has written to
+    return _Found(usable=False, told=f"{held.journal_id} is gone" if held.journal_id else "")
 
 
-def _use_wal(path: Path) -> None:
+def _check(path: Path, now: float, precautions: Precautions) -> None:
+    """Look a journal over, copy it, and bring it to the schema of this version."""
+    with health.telling_damage(), closing(connect(path)) as connection:
+        revision = health.check(connection, path)
+        _use_wal(connection, path)  # a restored backup is not in this mode
+        backups.keep(
+            connection,
+            path,
+            now=now,
+            every=precautions.backup_seconds,
+            count=precautions.backups,
+            migrating=revision != schema.HEAD,
+        )
+    if revision != schema.HEAD:
+        _migrate(path, revision)
+
+
+def _make(path: Path, journal_id: str, told: str) -> None:
+    """Make a journal under another name, then give it this one: it is whole or not there."""
+    unfinished = files.beside(path, ".new")
+    for suffix in ("", "-wal", "-shm", "-journal"):
+        files.beside(unfinished, suffix).unlink(missing_ok=True)
+    files.make(unfinished)
+    with closing(connect(unfinished)) as connection:
+        _use_wal(connection, path)
+    with make_engine(unfinished, foreign_keys=False).begin() as connection:
+        migrations.migrate(connection)
+        connection.exec_driver_sql(f"PRAGMA application_id={schema.APPLICATION_ID}")
+        values = [{"key": JOURNAL_ID_KEY, "value": journal_id}, {"key": SET_ASIDE_KEY, "value": told}]
+        connection.execute(sa.insert(schema.meta), values)
+    unfinished.rename(path)
+    files.sync_directory(path.parent)
+
+
+def _use_wal(connection: sqlite3.Connection, path: Path) -> None:
     """Switch to write-ahead logging, for ever; outside any transaction, as SQLite demands."""
-    with closing(sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None)) as connection:
-        mode = connection.execute("PRAGMA journal_mode=WAL").fetchone()[0]
+    mode = connection.execute("PRAGMA journal_mode=WAL").fetchone()[0]
     if mode != "wal":
         raise SettingsInvalid(
             [f"journal {path}: its filesystem cannot do write-ahead logging (mode {mode}); use a local disk"]
         )
 
 
-def _upgrade(path: Path, new_id: Callable[[], str]) -> None:
-    """Bring the schema to HEAD, in one transaction together with what makes a new file a journal."""
+def _migrate(path: Path, stored: str) -> None:
     with make_engine(path, foreign_keys=False).begin() as connection:
-        stored = migrations.stored_revision(connection)
-        if stored == schema.HEAD:
-            return
         try:
             migrations.migrate(connection)
         except LookupError:
             raise migrations.too_new(path, stored) from None
-        if not stored:
-            connection.exec_driver_sql(f"PRAGMA application_id={schema.APPLICATION_ID}")
-            connection.execute(sa.insert(schema.meta).values(key=JOURNAL_ID_KEY, value=new_id()))
 
 
 def _note_start(connection: sa.Connection, now: float) -> int:

@@ -34,5 +34,6 @@ class SqlThread:
         await trio.lowlevel.checkpoint()
         if self._inline:
             return job()
-        with trio.fail_after(JOB_SECONDS, shield=True):  # a cancelled caller must not leave a thread behind
+        with trio.move_on_after(JOB_SECONDS, shield=True):  # a cancelled caller must not leave a thread behind
             return await trio.to_thread.run_sync(job, limiter=self._limiter, abandon_on_cancel=True)
+        raise trio.TooSlowError(f"the disk has not answered for {JOB_SECONDS:g} s")

@@ -1,10 +1,12 @@
 """The single writer: whoever waits shares a transaction with all the others who wait (group commit).
 
 There is no timer behind it: while one transaction is on its way to the disk, the next one gathers. An item that breaks
-a rule of the schema fails alone, in a savepoint of its own. A failed COMMIT or a failing disk fails everybody, and the
-process with them (law 10): `run` raises JournalFailed out of the journal's nursery.
+a rule of the schema fails alone, in a savepoint of its own. A full disk costs the ballast and is tried once more. A
+failed COMMIT or a failing disk fails everybody, and the process with them (law 10): `run` raises JournalFailed out of
+the journal's nursery.
 """
 
+import enum
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
@@ -14,6 +16,7 @@ import sqlalchemy as sa
 import trio
 
 from rdscsi.errors import JournalFailed
+from rdscsi.journal.ballast import Ballast, is_full
 from rdscsi.journal.threads import SqlThread
 from rdscsi.observe import logs
 
@@ -27,15 +30,31 @@ _log = logs.get_log()
 _OWN_FAULT = (sa.exc.IntegrityError, sa.exc.DataError, sa.exc.ProgrammingError, sa.exc.NotSupportedError)
 
 
+class Moment(enum.Enum):
+    """Where a transaction stands: not begun, or durable."""
+
+    BEFORE = "before"
+    AFTER = "after"
+
+
+Watch = Callable[[Moment], None]
+"""Called around each transaction that somebody waits for, for tests that count effects. Must not raise."""
+
+
+def unwatched(_moment: Moment) -> None:
+    """Nobody watches."""
+
+
 @dataclass(frozen=True, slots=True)
 class WriterStatistics:
-    """What the writer has done since it started."""
+    """What the writer has done since it started. `ballast`: whether space for closing what is open is held back."""
 
     commits: int
     items: int
     largest_batch: int
     queued: int
     lost_riders: int
+    ballast: bool
 
 
 @dataclass(slots=True, eq=False)
@@ -47,10 +66,14 @@ class _Item:
 
 
 class Writer:
-    """Owns the writing connection; the one task in `run` uses it."""
+    """Owns the writing connection; the one task in `run` uses it. So it does the ballast."""
 
-    def __init__(self, connection: sa.Connection, *, thread: SqlThread) -> None:
+    def __init__(
+        self, connection: sa.Connection, *, ballast: Ballast, thread: SqlThread, watch: Watch = unwatched
+    ) -> None:
         self._connection = connection
+        self._ballast = ballast
+        self._watch = watch
         self._thread = thread
         self._queue: list[_Item] = []
         self._batch: list[_Item] = []  # what is on its way to the disk
@@ -62,7 +85,9 @@ class Writer:
 
     def statistics(self) -> WriterStatistics:
         """Count what was done, for people and tests."""
-        return WriterStatistics(self._commits, self._items, self._largest, len(self._queue), self._lost)
+        return WriterStatistics(
+            self._commits, self._items, self._largest, len(self._queue), self._lost, self._ballast.held
+        )
 
     async def submit(self, work: Work[T]) -> T:
         """Run `work` in a transaction; return what it returned once that is durable.
@@ -78,7 +103,7 @@ class Writer:
             await item.done.wait()
         if item.error is not None:
             raise item.error
-        return box[0]
+        return box[-1]  # a transaction that found the disk full was tried twice
 
     def ride(self, work: Work[None]) -> None:
         """Let `work` ride with the next transaction; nobody waits for it. After a failure it is dropped."""
@@ -103,15 +128,18 @@ class Writer:
                 task_status.started()
                 while not (self._closing and not self._queue):
                     await self._gather()
-                    if self._doom is not None:
-                        raise _failed(self._doom) from self._doom
+                    self._raise_doom()
                     await self._commit_queued()
+                self._raise_doom()
             finally:
                 self._release()
 
-    def _put(self, item: _Item) -> None:
+    def _raise_doom(self) -> None:
         if self._doom is not None:
             raise _failed(self._doom) from self._doom
+
+    def _put(self, item: _Item) -> None:
+        self._raise_doom()
         if self._closing:
             raise JournalFailed("the journal is closed")
         self._queue.append(item)
@@ -129,11 +157,14 @@ class Writer:
         self._batch, self._queue = self._queue, []
         if not self._batch:
             return
+        watch = self._watch if any(item.awaited for item in self._batch) else unwatched
+        watch(Moment.BEFORE)
         try:
             errors = await self._thread.run(partial(self._transact, self._batch))
         except Exception as error:  # whatever it is, the batch is not known to be durable
             self._doom = error
             raise _failed(error) from error
+        watch(Moment.AFTER)
         for item, own in zip(self._batch, errors, strict=True):
             self._settle(item, own)
         self._commits += 1
@@ -149,6 +180,16 @@ class Writer:
         item.done.set()
 
     def _transact(self, batch: list[_Item]) -> list[Exception | None]:
+        try:
+            return self._attempt(batch)
+        except Exception as error:
+            if not (is_full(error) and self._ballast.release()):
+                raise
+            _log.error("journal.disk_full", ballast="released", error=str(error))
+        self._undo()
+        return self._attempt(batch)
+
+    def _attempt(self, batch: list[_Item]) -> list[Exception | None]:
         with self._connection.begin():
             return [self._apply(item) for item in batch]
 
@@ -163,6 +204,12 @@ class Writer:
         except Exception as error:  # noqa: BLE001 - delivered to the one who waits for this item
             return error
         return None
+
+    def _undo(self) -> None:
+        """After a COMMIT that failed SQLite may or may not have undone the transaction; SQLAlchemy does not look."""
+        raw = self._connection.connection.dbapi_connection
+        assert raw is not None
+        raw.rollback()
 
     def _release(self) -> None:
         """Nobody waits for a writer that has ended: on the ordinary way out there is nobody left."""

@@ -21,7 +21,6 @@ from rdscsi.routeros.preflight import Look, pool_troubles, read_look, version_mi
 from rdscsi.routeros.uptime import Sighting, Window
 from rdscsi.tags import Marker, parse_marker, render_marker
 
-
 DEFAULT_DIRECTORY = "rdscsi"
 
 
@@ -51,14 +50,17 @@ class Changed(NotFinal):
 
 
 class Device:
-    """One appliance. Not safe for two calls about the same slot at once: the operations runner sees to that."""
+    """One appliance. Not safe for two calls about the same slot at once: the operations runner sees to that.
 
-    def __init__(
-        self, *, console: Console, settings: DeviceSettings, on_reboot: Callable[[], None] = lambda: None
-    ) -> None:
+    `on_reboot` is called when an answer shows that the uptime fell, `on_fenced` when a line finds the token gone; both
+    before the answer is used. Whoever keeps order sets them.
+    """
+
+    def __init__(self, *, console: Console, settings: DeviceSettings) -> None:
         self._console = console
         self.settings = settings
-        self._on_reboot = on_reboot
+        self.on_reboot: Callable[[], None] = lambda: None
+        self.on_fenced: Callable[[], None] = lambda: None
         self._sighting: Sighting | None = None
         self._place: Place | None = None
         self._marker: Marker | None = None
@@ -258,13 +260,14 @@ class Device:
             # No line survives a reboot.
             self._unsettled.clear()
             self._all_unsettled_until = 0
-            self._on_reboot()
+            self.on_reboot()
 
     def _refusal(self, error: RunTimeRefused) -> Exception:
         reason = error.text
         if reason.startswith(lines.FENCED):
             self.fenced = True
             self._marker = None
+            self.on_fenced()
             return Fenced("another controller took the token, or the marker was changed by hand")
         if reason.startswith(lines.OUT_OF_WINDOW):
             return OutOfWindow("the line came outside its window of uptime; nothing after the check ran")

@@ -4,8 +4,15 @@ Each line is one observe-act-observe step. Its shape (laws 3 and 4): tell the up
 controller token in it and the mounted pool; act on the difference only, with token, window and the object's tag checked
 again directly before every mutating statement; print what is there now. A line may stop after any statement: each
 prefix leaves a state that the next line recognises. RouterOS facts used are listed in docs/routeros.md.
+
+A line must stay below 4,096 bytes, so what is compared again and again stands in locals: `zk` and `zm` the marker's
+slot and comment, `za` and `zy` the window, `zt` the uptime, `zs` the object's slot, `zo` and `zn` its tag before and
+after, `zf` and `zg` its file's path without and with a leading slash, `zb` its backing object's name, `zq` what a look
+has just found, `zw` a count of waits. None of them is the name of a property, which it would hide inside `where`.
 """
 
+import itertools
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from rdscsi.names import Backing
@@ -19,9 +26,17 @@ NO_SPACE = "rdscsi:space"
 CHANGED = "rdscsi:changed"
 
 UPTIME = "[/system/resource/get uptime]"
-TELL_UPTIME = f':put ("U " . {UPTIME})'
+TELL_UPTIME = f':local zt {UPTIME}; :put ("U " . $zt)'
+AGAIN = (
+    f':if ([:len [/disk/find where slot=$zk and comment=$zm]]!=1) do={{:error "{FENCED}"}}',
+    f":set zt {UPTIME}",
+    f':if (($zt<$za) or ($zt>$zy)) do={{:error "{OUT_OF_WINDOW}"}}',
+)
+"""The checks directly before a mutating statement; the object's own comes between them and the statement (`_one`)."""
+
 _EXPLICIT = "mount-filesystem=no smb-sharing=no nfs-sharing=no media-sharing=no iscsi-export=no nvme-tcp-export=no"
 _POLLS = 40  # of 250 ms: how long a line waits for the appliance to show what it was told
+_ITEM = "/disk/find where slot=$zs"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,13 +62,16 @@ class Guard:
 
     def open(self) -> list[str]:
         """The statements that every guarded line starts with."""
-        return [TELL_UPTIME, f":local zm {quote(self.marker)}", *self.again(), pool_check(self.place)]
-
-    def again(self, found: str = "") -> list[str]:
-        """The checks directly before a mutating statement; `found` is a find that must see exactly one item."""
-        token = f"[:len [/disk/find where slot={quote(self.marker_slot)} and comment=$zm]]!=1"
-        checks = [_refuse_if(token, FENCED), window_check(self.window)]
-        return [*checks, _refuse_if(f"[:len [{found}]]!=1", CHANGED)] if found else checks
+        return [
+            TELL_UPTIME,
+            f":local zk {quote(self.marker_slot)}",
+            f":local zm {quote(self.marker)}",
+            f":local za {render_uptime(self.window.not_before)}",
+            f":local zy {render_uptime(self.window.not_after)}",
+            ':local zq ""',
+            *AGAIN,
+            pool_check(self.place),
+        ]
 
 
 def pool_check(place: Place) -> str:
@@ -88,98 +106,88 @@ def create(guard: Guard, volume: NewVolume) -> str:
     An item that is in the slot already is left as it is, unless it is this very create, half made.
     """
     place = guard.place
-    slot = f"slot={quote(volume.slot)}"
+    end = _common_end(volume.creating, volume.ready)
+    creating, ready = (quote(tag.removesuffix(end)) for tag in (volume.creating, volume.ready))
     verified = (
-        f'/disk/find where {slot} and type="file" and comment=$zc and size={number(volume.size_bytes)} '
-        "and block-device=yes and nvme-tcp-export=no and mount-filesystem=no"
+        f"{_ITEM} and comment=$zc and size={number(volume.size_bytes)} and block-device=yes "
+        "and nvme-tcp-export=no and mount-filesystem=no"
     )
     make = [
         *_enough_space(place, volume.size_bytes + volume.keep_free_bytes),
-        *_drop_leftover(guard, volume.backing, volume.file_path),
-        *_make_directory(guard, volume.backing),
-        f":local zc ({quote(volume.creating)} . {_uuid(place, volume.backing)})",
-        *guard.again(),
-        f"/disk/add type=file {slot} file-path={quote(volume.file_path)} "
-        f"file-size={number(volume.size_bytes)} {_EXPLICIT} comment=$zc",
+        *_drop_leftover(place),
+        *_make_directory(place),
+        *_uuid(place),
+        *AGAIN,
+        f"/disk/add type=file slot=$zs file-path=$zf file-size={number(volume.size_bytes)} {_EXPLICIT} "
+        f"comment=({creating} . $zx . $zu)",
     ]
     finish = [
-        f":local zu {_uuid(place, volume.backing)}",
-        f":local zc ({quote(volume.creating)} . $zu)",
-        *_wait_for(f"[:len [{verified}]]=1", unless=f"[:len [/disk/find where {slot} and comment=$zc]]=0"),
+        *_uuid(place),
+        f":local zc ({creating} . $zx . $zu)",
         _if(
-            f"[:len [{verified}]]=1",
-            [*guard.again(verified), f"/disk/set [{verified}] comment=({quote(volume.ready)} . $zu)"],
+            f"[:len [{_ITEM} and comment=$zc]]=1",
+            [
+                *_wait_until(verified),
+                *_one(verified, f"/disk/set $zq comment=({ready} . $zx . $zu)"),
+            ],
         ),
     ]
     return _line(
         guard.open(),
-        [_if(f"[:len [/disk/find where {slot}]]=0", make)],
-        [_if(_leaf_exists(place, volume.backing, volume.file_path), finish)] if place.btrfs else finish,
-        [print_disks(slot), print_pool(place)],
+        _object(volume.slot),
+        _backing(volume.backing, volume.file_path),
+        [f":local zx {quote(end)}", ':local zu ""'],
+        [_if(f"[:len [{_ITEM}]]=0", make)],
+        [_if(f"[:len [{_leaf(place)}]]=1", finish)],
+        [print_disks("slot=$zs"), print_pool(place)],
     )
 
 
 def publish(guard: Guard, slot_name: str, old_tag: str, new_tag: str, subnqn: str, trsvcid: int) -> str:
     """Tag first, then name, then export. An export under any other NQN is switched off before (law 8)."""
-    slot = f"slot={quote(slot_name)}"
-    ours = f"{slot} and (comment=$zo or comment=$zn)"
-    off = f"/disk/find where {slot} and comment=$zn and nvme-tcp-export=no"
-    named = f"{off} and nvme-tcp-server-nqn={quote(subnqn)}"
+    nqn = "nvme-tcp-server-nqn"
+    off = f"{_ITEM} and comment=$zn and nvme-tcp-export=no"
     return _line(
         guard.open(),
+        _object(slot_name),
         _tags(old_tag, new_tag),
-        [
-            _for_each(
-                f"/disk/find where {ours} and nvme-tcp-export=yes and nvme-tcp-server-nqn!={quote(subnqn)}",
-                [*guard.again(), "/disk/set $zi nvme-tcp-export=no"],
-            ),
-            _retag(guard, slot),
-            _if(
-                f"[:len [{off}]]=1",
-                [
-                    *guard.again(off),
-                    f"/disk/set [{off}] nvme-tcp-server-port={number(trsvcid)} nvme-tcp-server-nqn={quote(subnqn)}",
-                    *guard.again(named),
-                    f"/disk/set [{named}] nvme-tcp-export=yes",
-                ],
-            ),
-            print_disks(slot),
-        ],
+        [f":local zd {quote(subnqn)}"],
+        _one(
+            f"{_ITEM} and (comment=$zo or comment=$zn) and nvme-tcp-export=yes and {nqn}!=$zd",
+            "/disk/set $zq nvme-tcp-export=no",
+        ),
+        _retag(_ITEM),
+        _one(off, f"/disk/set $zq nvme-tcp-server-port={number(trsvcid)} {nqn}=$zd"),
+        _one(f"{off} and {nqn}=$zd", "/disk/set $zq nvme-tcp-export=yes"),
+        [print_disks("slot=$zs")],
     )
 
 
 def unpublish(guard: Guard, slot_name: str, old_tag: str, new_tag: str) -> str:
     """Cut: the export goes off in a statement of its own, and only then does the tag tell so."""
-    slot = f"slot={quote(slot_name)}"
-    cut = f"/disk/find where {slot} and (comment=$zo or comment=$zn) and nvme-tcp-export=yes"
-    off = f"{slot} and nvme-tcp-export=no"
     return _line(
         guard.open(),
+        _object(slot_name),
         _tags(old_tag, new_tag),
-        [
-            _for_each(cut, [*guard.again(), "/disk/set $zi nvme-tcp-export=no"]),
-            _retag(guard, off),
-            print_disks(slot),
-        ],
+        _one(f"{_ITEM} and (comment=$zo or comment=$zn) and nvme-tcp-export=yes", "/disk/set $zq nvme-tcp-export=no"),
+        _retag(f"{_ITEM} and nvme-tcp-export=no"),
+        [print_disks("slot=$zs")],
     )
 
 
 def expand(guard: Guard, slot_name: str, old_tag: str, new_tag: str, size_bytes: int, need_free_bytes: int) -> str:
     """Tag the new size, then grow the file; never shrink."""
-    slot = f"slot={quote(slot_name)}"
-    small = f"/disk/find where {slot} and comment=$zn and size<{number(size_bytes)}"
-    fresh = f"[:len [/disk/find where {slot} and comment=$zo and size<{number(size_bytes)}]]=1"
+    smaller = f"size<{number(size_bytes)}"
+    small = f"{_ITEM} and comment=$zn and {smaller}"
     return _line(
         guard.open(),
+        _object(slot_name),
         _tags(old_tag, new_tag),
-        [
-            _if(fresh, _enough_space(guard.place, need_free_bytes)),
-            _retag(guard, slot),
-            _for_each(small, [*guard.again(small), f"/disk/set $zi file-size={number(size_bytes)}"]),
-            *_wait_for(f"[:len [{small}]]=0"),
-            print_disks(slot),
-            print_pool(guard.place),
-        ],
+        [_if(f"[:len [{_ITEM} and comment=$zo and {smaller}]]=1", _enough_space(guard.place, need_free_bytes))],
+        _retag(_ITEM),
+        _one(small, f"/disk/set $zq file-size={number(size_bytes)}"),
+        _wait_until(f"{_ITEM} and size>={number(size_bytes)}"),
+        [print_disks("slot=$zs"), print_pool(guard.place)],
     )
 
 
@@ -188,47 +196,56 @@ def remove(guard: Guard, slot_name: str, backing: Backing, file_path: str, old_t
 
     An item in the slot that bears another tag stays, and so does everything that a disk item still refers to.
     """
-    slot = f"slot={quote(slot_name)}"
+    off = f"{_ITEM} and nvme-tcp-export=no"
     return _line(
         guard.open(),
+        _object(slot_name),
         _tags(old_tag, new_tag),
-        [
-            _retag(guard, f"{slot} and nvme-tcp-export=no"),
-            _for_each(
-                f"/disk/find where {slot} and comment=$zn and nvme-tcp-export=no", [*guard.again(), "/disk/remove $zi"]
-            ),
-            *_drop_leftover(guard, backing, file_path),
-            print_disks(slot),
-            print_leaf(guard.place, backing, file_path),
-            print_pool(guard.place),
-        ],
+        _backing(backing, file_path),
+        _retag(off),
+        _one(f"{off} and comment=$zn", "/disk/remove $zq"),
+        _drop_leftover(guard.place),
+        [print_disks("slot=$zs"), _print_leaf(guard.place), print_pool(guard.place)],
     )
 
 
 def add_again(guard: Guard, slot_name: str, backing: Backing, file_path: str, tag: str) -> str:
     """Add the item of a committed volume whose backing object outlived it (law 13). The file keeps its content."""
-    slot = f"slot={quote(slot_name)}"
-    lone = [
-        f"([:len [/disk/find where {slot}]]=0)",
-        _unused(file_path),
-        f"({_leaf_exists(guard.place, backing, file_path)})",
-    ]
-    add = f"/disk/add type=file {slot} file-path={quote(file_path)} {_EXPLICIT} comment={quote(tag)}"
-    return _line(guard.open(), [_if(" and ".join(lone), [*guard.again(), add]), print_disks(slot)])
+    lone = f"([:len [{_ITEM}]]=0) and {_UNUSED} and ([:len [{_leaf(guard.place)}]]=1)"
+    add = f"/disk/add type=file slot=$zs file-path=$zf {_EXPLICIT} comment={quote(tag)}"
+    return _line(
+        guard.open(),
+        _object(slot_name),
+        _backing(backing, file_path),
+        [*AGAIN, _if(lone, [add]), print_disks("slot=$zs")],
+    )
 
 
 def observe(guard: Guard, slot_name: str) -> str:
     """Print the item in a slot, if any, under proof of marker, pool and window."""
-    return _line(guard.open(), [print_disks(f"slot={quote(slot_name)}"), print_pool(guard.place)])
+    return _line(guard.open(), _object(slot_name), [print_disks("slot=$zs"), print_pool(guard.place)])
+
+
+def _object(slot_name: str) -> list[str]:
+    return [f":local zs {quote(slot_name)}"]
 
 
 def _tags(old_tag: str, new_tag: str) -> list[str]:
     return [f":local zo {quote(old_tag)}", f":local zn {quote(new_tag)}"]
 
 
-def _retag(guard: Guard, where: str) -> str:
-    old = f"/disk/find where {where} and comment=$zo"
-    return _if(f"($zo!=$zn) and ([:len [{old}]]=1)", [*guard.again(old), f"/disk/set [{old}] comment=$zn"])
+def _backing(backing: Backing, file_path: str) -> list[str]:
+    """RouterOS shows a path that was given without a leading slash with one; both are compared with."""
+    return [f":local zb {quote(backing.name)}", f":local zf {quote(file_path)}", ':local zg ("/" . $zf)']
+
+
+def _one(find: str, statement: str) -> list[str]:
+    """Carry out a statement on `$zq`, the one item that a look directly before it finds; otherwise do nothing."""
+    return [*AGAIN, f":set zq [{find}]", _if("[:len $zq]=1", [statement])]
+
+
+def _retag(find: str) -> list[str]:
+    return [_if("$zo!=$zn", _one(f"{find} and comment=$zo", "/disk/set $zq comment=$zn"))]
 
 
 def _enough_space(place: Place, need_free_bytes: int) -> list[str]:
@@ -236,43 +253,33 @@ def _enough_space(place: Place, need_free_bytes: int) -> list[str]:
     return [_refuse_if(f"[:len [{find}]]!=1", NO_SPACE)]
 
 
-def _drop_leftover(guard: Guard, backing: Backing, file_path: str) -> list[str]:
+_UNUSED = "([:len [/disk/find where file-path=$zf]]=0) and ([:len [/disk/find where file-path=$zg]]=0)"
+"""The condition that no disk item refers to the file."""
+
+
+def _drop_leftover(place: Place) -> list[str]:
     """Remove this create's own backing object, unless a disk item uses it. Its name proves whose it is."""
-    if guard.place.btrfs:
-        found, menu = _find_subvolume(guard.place, backing), "/disk/btrfs/subvolume"
-    else:
-        found, menu = f"/file/find where name={quote(file_path)}", "/file"
-    return [_if(_unused(file_path), [_for_each(found, [*guard.again(), f"{menu}/remove $zi"])])]
+    menu = "/disk/btrfs/subvolume" if place.btrfs else "/file"
+    return [_if(_UNUSED, _one(_leaf(place), f"{menu}/remove $zq"))]
 
 
-def _unused(file_path: str) -> str:
-    """The condition that no disk item refers to the file."""
-    return " and ".join(f"([:len [/disk/find where file-path={quote(path)}]]=0)" for path in _spellings(file_path))
-
-
-def _make_directory(guard: Guard, backing: Backing) -> list[str]:
-    if not guard.place.btrfs:
+def _make_directory(place: Place) -> list[str]:
+    if not place.btrfs:
         return []
-    name = quote(backing.subvolume(guard.place.directory))
-    return [*guard.again(), f"/disk/btrfs/subvolume/add fs={quote(guard.place.fs_label)} name={name}"]
+    name = f"({quote(place.directory + '/')} . $zb)" if place.directory else "$zb"
+    return [*AGAIN, f"/disk/btrfs/subvolume/add fs={quote(place.fs_label)} name={name}"]
 
 
-def _find_subvolume(place: Place, backing: Backing) -> str:
-    return f"/disk/btrfs/subvolume/find where fs={quote(place.fs_label)} and name={quote(backing.name)}"
+def _leaf(place: Place) -> str:
+    """Find the backing object of one create."""
+    if place.btrfs:
+        return f"/disk/btrfs/subvolume/find where fs={quote(place.fs_label)} and name=$zb"
+    return "/file/find where name=$zf"
 
 
-def _leaf_exists(place: Place, backing: Backing, file_path: str) -> str:
-    found = _find_subvolume(place, backing) if place.btrfs else f"/file/find where name={quote(file_path)}"
-    return f"[:len [{found}]]=1"
-
-
-def _uuid(place: Place, backing: Backing) -> str:
-    return f"[/disk/btrfs/subvolume/get [{_find_subvolume(place, backing)}] uuid]" if place.btrfs else '""'
-
-
-def _spellings(file_path: str) -> tuple[str, str]:
-    """RouterOS shows a path that was given without a leading slash with one; compare with both."""
-    return file_path, f"/{file_path}"
+def _uuid(place: Place) -> list[str]:
+    """Read the backing object's identity into `zu`; it stays empty where there is none."""
+    return [f":set zu [/disk/btrfs/subvolume/get [{_leaf(place)}] uuid]"] if place.btrfs else []
 
 
 def print_disks(where: str) -> str:
@@ -285,20 +292,24 @@ def print_pool(place: Place) -> str:
     return _for_each(f"/disk/find where slot={quote(place.pool_slot)}", [_record("P", "/disk/get $zi")])
 
 
-def print_leaf(place: Place, backing: Backing, file_path: str) -> str:
+def _print_leaf(place: Place) -> str:
     """Print the backing object of one create, if it is there, as a record."""
-    if place.btrfs:
-        return _for_each(_find_subvolume(place, backing), [_record("L", "/disk/btrfs/subvolume/get $zi")])
-    return _for_each(f"/file/find where name={quote(file_path)}", [_record("L", "/file/get $zi")])
+    menu = "/disk/btrfs/subvolume" if place.btrfs else "/file"
+    return _for_each(_leaf(place), [_record("L", f"{menu}/get $zi")])
 
 
 def _record(letter: str, get: str) -> str:
     return f':put ("{letter} " . [:serialize to=json value=[{get}] options=json.no-string-conversion])'
 
 
-def _wait_for(condition: str, unless: str = "false") -> list[str]:
-    poll = f"(!({condition})) and (!({unless})) and ($zw<{_POLLS})"
-    return [":local zw 0", f":while ({poll}) do={{:delay 250ms; :set zw ($zw+1)}}"]
+def _wait_until(find: str) -> list[str]:
+    """Wait until a look finds something, or patience is over: the print at the line's end tells which."""
+    poll = [":delay 250ms", ":set zw ($zw+1)", f":set zq [{find}]"]
+    return [
+        ":local zw 0",
+        f":set zq [{find}]",
+        f":while (([:len $zq]=0) and ($zw<{_POLLS})) do={{{'; '.join(poll)}}}",
+    ]
 
 
 def _refuse_if(condition: str, reason: str) -> str:
@@ -313,5 +324,11 @@ def _for_each(find: str, body: list[str]) -> str:
     return f":foreach zi in=[{find}] do={{{'; '.join(body)}}}"
 
 
-def _line(*parts: list[str]) -> str:
+def _common_end(first: str, second: str) -> str:
+    alike = itertools.takewhile(lambda pair: pair[0] == pair[1], zip(reversed(first), reversed(second), strict=False))
+    length = sum(1 for _ in alike)
+    return first[len(first) - length :]
+
+
+def _line(*parts: Iterable[str]) -> str:
     return "; ".join(statement for part in parts for statement in part)

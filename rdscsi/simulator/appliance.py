@@ -6,6 +6,7 @@ sessions are not known here, except for the hook before each statement that chan
 
 from __future__ import annotations
 
+import random
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -13,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rdscsi.simulator import texts
+from rdscsi.simulator.accounts import Accounts, needed_policy
 from rdscsi.simulator.clock import Clock, SystemClock
 from rdscsi.simulator.console.evaluator import Interpreter, Request
 from rdscsi.simulator.console.failures import (
@@ -24,13 +26,18 @@ from rdscsi.simulator.console.failures import (
     ReturnSignal,
 )
 from rdscsi.simulator.console.scope import Scope
-from rdscsi.simulator.console.statements import parse_line
-from rdscsi.simulator.console.values import Value
+from rdscsi.simulator.console.templates import Lines
+from rdscsi.simulator.console.values import NOTHING, Value
 from rdscsi.simulator.history import History
-from rdscsi.simulator.menus.catalogue import Menu, build
+from rdscsi.simulator.menus import kinds
+from rdscsi.simulator.menus.catalogue import Menu, Parts, build
+from rdscsi.simulator.menus.log import Log
+from rdscsi.simulator.menus.printing import single
 from rdscsi.simulator.menus.tree import Tree
 from rdscsi.simulator.options import ApplianceOptions
+from rdscsi.simulator.storage.exports import Exporter
 from rdscsi.simulator.storage.model import Storage
+from rdscsi.simulator.storage.records import Records
 from rdscsi.simulator.storage.store import Store
 
 _MAX_LINE = 65535
@@ -46,6 +53,7 @@ class LineCut(Exception):
 class _Running:
     """The line that a thread runs: its hooks, the boot that it belongs to, its changes so far."""
 
+    user: str
     before: Hook | None
     after: Hook | None
     boot: int
@@ -62,6 +70,7 @@ class Appliance:
         *,
         clock: Clock | None = None,
         history: History | None = None,
+        exporter: Exporter | None = None,
     ) -> None:
         self.options = options or ApplianceOptions()
         self.state_dir = Path(state_dir)
@@ -69,23 +78,41 @@ class Appliance:
         self.history = history or History()
         self.before_mutation: Hook | None = None
         self.mutations = 0
-        self.tree = Tree(self.options.version)
+        self.tree = Tree(
+            self.options.version,
+            rose_storage=self.options.rose_storage,
+            says_bad_parameter=self.options.says_bad_parameter(),
+        )
+        self._lines = Lines(self.tree)
         self._lock = threading.RLock()
         self._threads = threading.local()
         self._closed = False
         self.boots = 0
         self.on_reboot: Callable[[], None] = _nothing
         self._store = Store(self.state_dir)
-        self.storage = Storage(self.state_dir, self._store, self.options, self.clock)
+        self.storage = Storage(self.state_dir, self._store, self.options, self.clock, exporter)
+        self.random = random.Random(0)  # noqa: S311 - repeatable on purpose
         self._environments: dict[str, dict[str, Value]] = {}
+        self.records = Records(self._store, self.storage.undo)
+        self.accounts = Accounts(self.records, self.options.users)
+        self.records.seed("/ip/service", kinds.SERVICES)
+        self.log = Log(self.clock)
+        self.on_new_host_key: Callable[[str], None] = _no_server
+        self.logins: dict[int, Mapping[str, Value]] = {}
         self._menus: dict[str, Menu] = build(
-            storage=self.storage,
-            store=self._store,
-            tree=self.tree,
-            options=self.options,
-            clock=self.clock,
-            uptime=self.uptime,
-            before=self._before,
+            Parts(
+                storage=self.storage,
+                store=self._store,
+                records=self.records,
+                tree=self.tree,
+                options=self.options,
+                clock=self.clock,
+                log=self.log,
+                uptime=self.uptime,
+                before=self._before,
+                new_host_key=lambda kind: self.on_new_host_key(kind),
+                logins=lambda: list(self.logins.values()),
+            )
         )
         self._start_clock()
 
@@ -132,6 +159,8 @@ class Appliance:
         with self._lock:
             lost = self.storage.boot(lose_unflushed=lose_unflushed)
             self._environments.clear()
+            self.log.entries.clear()
+            self.log.note("system,info", "router rebooted")
             self._set_boot(self.clock.now())
             self.boots += 1
             self.on_reboot()
@@ -153,7 +182,7 @@ class Appliance:
         with self._lock:
             at = self.clock.now()
             self.storage.undo.expire()
-            outer, self._threads.line = self._line, _Running(before, after, self.boots)
+            outer, self._threads.line = self._line, _Running(user, before, after, self.boots)
             try:
                 self._check_alive()
                 self._run(line.encode(errors="replace").decode("latin-1"), user, output.append)
@@ -181,7 +210,7 @@ class Appliance:
             return
         environment = self._environments.setdefault(user, {})
         try:
-            script = parse_line(line, self.tree, environment.keys())
+            parsed = self._lines.parse(line, environment.keys())
         except ParseError as error:
             write(f"{error}\n")
             return
@@ -192,9 +221,11 @@ class Appliance:
             environment=environment,
             max_steps=self.options.behaviour.max_steps,
             suffixes=self.options.suffixes(),
+            literals=parsed.literals,
+            width=self.options.behaviour.width,
         )
         try:
-            interpreter.run(script, Scope(environment))
+            interpreter.run(parsed.script, Scope(environment))
         except ConsoleError as error:
             write(f"{error.message}\n")
         except (ReturnSignal, QuitSignal, BreakSignal, ContinueSignal):
@@ -204,22 +235,39 @@ class Appliance:
 
     def call(self, request: Request) -> Value:
         """Run one command of a menu."""
-        menu = self._menus.get(request.menu)
-        if menu is None:
-            if request.path == "/system/reboot":
-                return self._reboot_by_command(request)
-            raise ConsoleError(texts.NOT_SIMULATED(path=request.path))
         line = self._line
+        self._check_allowed(request, line.user if line else "")
         changes = line.changes if line else 0
-        value = menu.call(request)
+        menu = self._menus.get(request.menu)
+        value = self._system_command(request) if menu is None else menu.call(request)
         if line and line.changes > changes and line.after is not None:
             line.after(request.path, request.arguments)
         return value
+
+    def _check_allowed(self, request: Request, user: str) -> None:
+        behaviour = self.options.behaviour
+        if behaviour.enforce_policies and needed_policy(request.menu, request.command) not in self.accounts.policies(
+            user
+        ):
+            raise ConsoleError(texts.NOT_PERMITTED())
+        if request.path in behaviour.device_mode_refuses:
+            raise ConsoleError(texts.NOT_BY_DEVICE_MODE())
+
+    def _system_command(self, request: Request) -> Value:
+        if request.path == "/system/reboot":
+            return self._reboot_by_command(request)
+        if request.path == "/system/check-installation":
+            request.interpreter.write(single({"status": "installation is ok"}))
+            return NOTHING
+        raise ConsoleError(texts.NOT_SIMULATED(path=request.path))
 
     def _reboot_by_command(self, request: Request) -> Value:
         self._before(request.path, request.arguments)
         self.reboot(lose_unflushed=False)
         raise LineCut
+
+    def now(self) -> float:
+        return self.clock.now()
 
     def pause(self, seconds: float) -> None:
         """`:delay`: other lines run meanwhile. Raises LineCut when the appliance rebooted or closed in between."""
@@ -248,6 +296,10 @@ class Appliance:
             if line.before is not None:
                 line.before(path, arguments)
             line.changes += 1
+
+
+def _no_server(_kind: str) -> None:
+    """Nobody serves SSH, so nobody has a host key."""
 
 
 def _nothing() -> None:

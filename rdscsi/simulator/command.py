@@ -133,7 +133,7 @@ async def _serve(appliance: Appliance, options: ServerOptions) -> None:
         loop.add_signal_handler(number, stop.set)
     async with SshServer(Sessions(appliance), options) as server:
         print(
-            f"simulated RDS ready: host={options.host} port={server.port} user={server.user} "
+            f"simulated RDS ready: host={options.host} port={server.port} users={','.join(options.users) or 'any'} "
             f"host-key={server.fingerprint} routeros={appliance.options.version} state={appliance.state_dir}",
             flush=True,
         )

@@ -24,7 +24,7 @@ _WORKERS = 64
 
 @dataclass(frozen=True, slots=True)
 class ServerOptions:
-    """Where to listen and whom to let in. Port 0 takes a free one."""
+    """Where to listen and whom to let in. Port 0 takes a free one; without `users` any name may use the keys."""
 
     host: str = "127.0.0.1"
     port: int = 0
@@ -132,7 +132,7 @@ class SshServer:
             connection.abort()
 
     def allows(self, user: str, key: asyncssh.SSHKey) -> bool:
-        return user in self.options.users and key.public_data in self._keys
+        return (not self.options.users or user in self.options.users) and key.public_data in self._keys
 
     def welcome(self, connection: asyncssh.SSHServerConnection) -> bool:
         """Count a connection in, or turn it away."""
@@ -173,7 +173,7 @@ class SshServer:
             await process.stdout.drain()
         if attempt.stalled:
             await process.channel.wait_closed()
-        elif attempt.fault is not None and attempt.fault.kind == "reboot":
+        elif attempt.rebooted:
             self.disconnect_all()
         else:
             connection.abort()

@@ -99,7 +99,7 @@ async def open_simulator(
         yield RunningSimulator(
             host=options.host,
             port=thread.port,
-            user=next(iter(options.users)),
+            user=next(iter(options.users), "admin"),
             host_key=thread.server.host_key_line,
             fingerprint=thread.server.fingerprint,
             appliance=appliance,

@@ -6,6 +6,7 @@ middle puts them into the device (`:delay`, hooks before a mutation).
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
@@ -14,6 +15,7 @@ from rdscsi.simulator import texts
 from rdscsi.simulator.console import flow, functions, operators
 from rdscsi.simulator.console.failures import ConsoleError, ReturnSignal
 from rdscsi.simulator.console.grammar import Grammar
+from rdscsi.simulator.console.literals import literal
 from rdscsi.simulator.console.scope import Scope
 from rdscsi.simulator.console.syntax import (
     ArrayLiteral,
@@ -29,6 +31,7 @@ from rdscsi.simulator.console.syntax import (
     MenuCall,
     Property,
     Script,
+    Slot,
     Statement,
     Substitution,
     Unary,
@@ -44,6 +47,13 @@ class Device(Protocol):
 
     def call(self, request: Request) -> Value:
         """Run one command of a menu. Raises ConsoleError."""
+
+    @property
+    def random(self) -> random.Random:
+        """Where `:rndnum` and `:rndstr` draw from."""
+
+    def now(self) -> float:
+        """Seconds since the epoch."""
 
     def pause(self, seconds: float) -> None:
         """`:delay`."""
@@ -76,7 +86,7 @@ class Condition:
             self._note(node.left.name, node.right, found)
 
     def _note(self, name: str, node: Expression, found: dict[str, str]) -> None:
-        value = self.interpreter.value(node, self.scope) if isinstance(node, Literal | Variable) else None
+        value = self.interpreter.value(node, self.scope) if isinstance(node, Literal | Slot | Variable) else None
         if isinstance(value, str):
             found[name] = value
 
@@ -111,6 +121,8 @@ class Interpreter:
         environment: dict[str, Value],
         max_steps: int,
         suffixes: bool,
+        literals: tuple[str, ...] = (),
+        width: int = 80,
     ) -> None:
         self.device = device
         self.grammar = grammar
@@ -120,8 +132,11 @@ class Interpreter:
         self._steps = max_steps
         self._depth = 0
         self._item: Getter | None = None
+        self.literals = literals
+        self.width = width
         self._evaluators: dict[type, Callable[..., Value]] = {
             Literal: self._literal,
+            Slot: self._slot,
             Variable: self._variable,
             Property: self._property,
             Interpolated: self._interpolated,
@@ -132,6 +147,18 @@ class Interpreter:
             Defer: self._defer,
             Block: self._block,
         }
+
+    def beside(self, write: Callable[[str], None]) -> Interpreter:
+        """Another interpreter on the same device and globals, with what is left of this line's steps."""
+        return Interpreter(
+            device=self.device,
+            grammar=self.grammar,
+            write=write,
+            environment=self.environment,
+            max_steps=self._steps,
+            suffixes=self.suffixes,
+            width=self.width,
+        )
 
     # -- statements ------------------------------------------------------------------------------------------------
 
@@ -238,6 +265,12 @@ class Interpreter:
 
     def _literal(self, node: Literal, _scope: Scope) -> Value:
         return node.value
+
+    def _slot(self, node: Slot, _scope: Scope) -> Value:
+        written = self.literals[node.index]
+        if node.typed:
+            return literal(written)
+        return written[1:-1] if written[0] == '"' else written
 
     def _variable(self, node: Variable, scope: Scope) -> Value:
         return scope.get(node.name)

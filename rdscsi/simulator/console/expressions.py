@@ -17,6 +17,7 @@ from rdscsi.simulator.console.syntax import (
     Expression,
     Literal,
     Property,
+    Slot,
     Unary,
     Variable,
 )
@@ -121,6 +122,7 @@ class ExpressionParser(StringParser):
 
     def _deferred(self) -> Expression:
         start = self.position
+        self.literals_matter = True
         self.position += 1
         self.deeper()
         operand = self._operand(where=False, literal=False)
@@ -129,15 +131,20 @@ class ExpressionParser(StringParser):
 
     def _word(self, where: bool, literal: bool) -> Expression:
         if where and literal:
-            word = self.take(_CONDITION_LITERAL)
-            return Literal(literals.literal(word)) if word else self.fail_operand()
+            return self._literal(self.take(_CONDITION_LITERAL))
         word = self.take(_WORD)
-        if not word:
-            return self.fail_operand()
+        if not word or word[0].isdigit():
+            return self._literal(word)
         value = literals.literal(word)
         if value != word or not (word[0].isalpha() or word[0] in "._"):
             return Literal(value)
         return Property(word) if where and self.known_property(word) else Variable(word)
+
+    def _literal(self, word: str) -> Expression:
+        if not word:
+            return self.fail_operand()
+        index = self.slot(self.position - len(word))
+        return Literal(literals.literal(word)) if index is None else Slot(index, typed=True)
 
     def array(self) -> Expression:
         """`{…}` as a value: members apart by `;`, `key=value` without blanks makes a keyed one."""

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from rdscsi.simulator import texts
-from rdscsi.simulator.console import json_form, literals, operators, separated
+from rdscsi.simulator.console import extras, json_form, literals, operators, separated
 from rdscsi.simulator.console.failures import ConsoleError, ParseError
 from rdscsi.simulator.console.parsed_text import parsed_text
 from rdscsi.simulator.console.statements import parse_source
@@ -80,6 +80,12 @@ def _toip(_interpreter: Interpreter, arguments: Arguments) -> Value:
     (value,) = _needed(arguments, "value")
     found = literals.address(value) if isinstance(value, str) else value
     return found if found is not None and type_name(found) in ("ip", "ip6") else NIL
+
+
+def _toip6(_interpreter: Interpreter, arguments: Arguments) -> Value:
+    (value,) = _needed(arguments, "value")
+    found = literals.address(value) if isinstance(value, str) else value
+    return found if found is not None and type_name(found) == "ip6" else NIL
 
 
 def _totime(_interpreter: Interpreter, arguments: Arguments) -> Value:
@@ -157,6 +163,8 @@ def _parse(interpreter: Interpreter, arguments: Arguments) -> Value:
 def _serialize(_interpreter: Interpreter, arguments: Arguments) -> Value:
     target, value = _needed(arguments, "to", "value")
     options = _options(arguments)
+    if "file-name" in arguments:
+        raise ConsoleError(texts.NOT_SIMULATED(path=":serialize file-name="))
     if target == "json":
         return json_form.serialized(value, options)
     if target == "dsv":
@@ -196,6 +204,7 @@ COMMANDS: dict[str, Callable[[Interpreter, Arguments], Value]] = {
     "tobool": _tobool,
     "toid": _toid,
     "toip": _toip,
+    "toip6": _toip6,
     "totime": _totime,
     "toarray": _toarray,
     "pick": _pick,
@@ -205,4 +214,5 @@ COMMANDS: dict[str, Callable[[Interpreter, Arguments], Value]] = {
     "serialize": _serialize,
     "deserialize": _deserialize,
     "nothing": _nothing,
+    **extras.COMMANDS,
 }

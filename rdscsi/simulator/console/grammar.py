@@ -26,9 +26,8 @@ class Shape:
 class Grammar(Protocol):
     """The tree of menus of one RouterOS version."""
 
-    @property
-    def says_bad_parameter(self) -> bool:
-        """From 7.23 on an unknown argument is `bad parameter X`; before, `expected end of command`."""
+    says_bad_parameter: bool
+    """From 7.23 on an unknown argument is `bad parameter X`; before, `expected end of command`."""
 
     def child(self, path: str, word: str) -> str | None:
         """The sub-menu that `word` names or abbreviates below `path` ("" is the root)."""

@@ -1,6 +1,7 @@
 """A cursor over one console line: peeking, tokens, positions of errors. Knows no grammar."""
 
 import re
+from collections.abc import Mapping
 from typing import NoReturn
 
 from rdscsi.simulator.console.failures import ParseError
@@ -16,8 +17,11 @@ MAX_DEPTH = 60
 class Scanner:
     """Position in the text, and the words that errors are made of."""
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, slots: Mapping[int, int] | None = None) -> None:
         self.text = text
+        self._slots = {start: (index, end) for index, (start, end) in enumerate((slots or {}).items())}
+        self._taken: set[int] = set()
+        self.literals_matter = False
         self.position = 0
         self.depth = 0
 
@@ -25,6 +29,19 @@ class Scanner:
     def current(self) -> str:
         """The character at the cursor, or "" at the end."""
         return self.text[self.position : self.position + 1]
+
+    @property
+    def slots_left(self) -> bool:
+        """Whether a literal that was to be a slot was read as something else."""
+        return len(self._taken) != len(self._slots)
+
+    def slot(self, start: int) -> int | None:
+        """The index of the literal that stands exactly between `start` and the cursor, if it is to be a slot."""
+        index, end = self._slots.get(start, (0, -1))
+        if end != self.position:
+            return None
+        self._taken.add(index)
+        return index
 
     def looking_at(self, token: str) -> bool:
         return self.text.startswith(token, self.position)

@@ -8,7 +8,7 @@ import re
 from abc import abstractmethod
 
 from rdscsi.simulator.console.scanner import Scanner
-from rdscsi.simulator.console.syntax import Expression, Interpolated, Literal, Variable
+from rdscsi.simulator.console.syntax import Expression, Interpolated, Literal, Slot, Variable
 
 _PLAIN = re.compile(r'[^"\\$\x80-\xff]+')
 _VARIABLE = re.compile(r"[A-Za-z0-9_]+")
@@ -33,6 +33,7 @@ class StringParser(Scanner):
 
     def string(self) -> Expression:
         """A quoted string at the cursor."""
+        start = self.position
         self.position += 1
         parts: list[Expression] = []
         plain: list[str] = []
@@ -48,7 +49,8 @@ class StringParser(Scanner):
                 plain.append(self._piece())
         self.position += 1
         if not parts:
-            return Literal("".join(plain))
+            index = self.slot(start)
+            return Literal("".join(plain)) if index is None else Slot(index, typed=False)
         if plain:
             parts.append(Literal("".join(plain)))
         return Interpolated((Literal(""), *parts))

@@ -16,6 +16,14 @@ class Literal:
 
 
 @dataclass(frozen=True, slots=True)
+class Slot:
+    """A literal that differs between lines parsed alike: the `index`-th of the line. `typed`: read as a literal is."""
+
+    index: int
+    typed: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Variable:
     name: str
 
@@ -77,7 +85,9 @@ class Block:
     text: str
 
 
-Expression = Literal | Variable | Property | Interpolated | Unary | Binary | ArrayLiteral | Substitution | Defer | Block
+Expression = (
+    Literal | Slot | Variable | Property | Interpolated | Unary | Binary | ArrayLiteral | Substitution | Defer | Block
+)
 
 
 @dataclass(frozen=True, slots=True)

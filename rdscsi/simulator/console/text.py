@@ -25,6 +25,24 @@ def text_of(value: Value) -> str:
     return "" if isinstance(value, Absent) else str(value)
 
 
+def written(value: Value) -> str:
+    """A value as source text, as `:environment print` shows it: strings in quotes, arrays in braces."""
+    if isinstance(value, Array):
+        members = [written(item) for item in value.items]
+        return "{" + ";".join(members + [f"{key}={written(item)}" for key, item in value.keyed.items()]) + "}"
+    if isinstance(value, str):
+        return '"' + escaped(value) + '"'
+    return text_of(value)
+
+
+_ESCAPES = {"\\": "\\\\", '"': '\\"', "$": "\\$", "\n": "\\n", "\r": "\\r", "\t": "\\t"}
+
+
+def escaped(text: str) -> str:
+    """Text as it stands between quotes."""
+    return "".join(_ESCAPES.get(character, character) for character in text)
+
+
 def concatenated(left: Value, right: Value) -> Value:
     """The `.` operator: text beside text, except that an array makes an array of the results."""
     if isinstance(left, Array):

@@ -13,7 +13,7 @@ from rdscsi.simulator.console.text import text_of
 from rdscsi.simulator.console.values import NOTHING, Id, Value
 from rdscsi.simulator.menus import arguments
 from rdscsi.simulator.menus.menu import ListMenu, Mutation
-from rdscsi.simulator.menus.printing import Layout
+from rdscsi.simulator.menus.shown import Layout
 from rdscsi.simulator.storage.pool import Pool
 from rdscsi.simulator.storage.subvolumes import FS_ROOT, Subvolume
 from rdscsi.simulator.words import words

@@ -16,7 +16,7 @@ from rdscsi.simulator.console.text import text_of
 from rdscsi.simulator.console.values import NOTHING, Id, Value
 from rdscsi.simulator.menus import arguments
 from rdscsi.simulator.menus.menu import ListMenu, Mutation
-from rdscsi.simulator.menus.printing import Layout
+from rdscsi.simulator.menus.shown import Layout
 from rdscsi.simulator.storage.disks import Disk, Setting
 from rdscsi.simulator.words import words
 
@@ -85,10 +85,11 @@ class DiskMenu(ListMenu[Disk]):
     """The menu over `storage.disks`."""
 
     key = "slot"
+    shows_comments = True
     layout = Layout(
         columns=("slot", "mount-point", "model", "serial", "interface", "size", "free", "use", "fs"),
         flag_columns=_FLAGS,
-        right=frozenset({"size", "free"}),
+        forms={"size": "grouped", "free": "grouped", "use": "percent", "file-size": "binary"},
         unquoted=frozenset({"type", "fs", "file-path", "raid-master", "media-interface", "raid-type"}),
         hidden=frozenset(_STATES) | {"disabled"},
     )

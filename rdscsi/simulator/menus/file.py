@@ -13,7 +13,8 @@ from rdscsi.simulator.console.text import text_of
 from rdscsi.simulator.console.values import NOTHING, Id, Value
 from rdscsi.simulator.menus import arguments
 from rdscsi.simulator.menus.menu import ListMenu, Mutation
-from rdscsi.simulator.menus.printing import Layout, single
+from rdscsi.simulator.menus.printing import single
+from rdscsi.simulator.menus.shown import Layout
 from rdscsi.simulator.options import Behaviour
 from rdscsi.simulator.storage.copying import copy_file
 from rdscsi.simulator.storage.files import Entry, normalised
@@ -29,7 +30,7 @@ class FileMenu(ListMenu[Entry]):
 
     layout = Layout(
         columns=("name", "type", "size", "last-modified"),
-        right=frozenset({"size"}),
+        forms={"size": "binary"},
         unquoted=frozenset({"type", "last-modified", "name"}),
     )
 

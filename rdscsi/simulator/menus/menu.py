@@ -16,7 +16,7 @@ from rdscsi.simulator.console.failures import ConsoleError
 from rdscsi.simulator.console.text import text_of
 from rdscsi.simulator.console.values import NOTHING, Absent, Array, Id, Value
 from rdscsi.simulator.menus import printing
-from rdscsi.simulator.menus.printing import Layout
+from rdscsi.simulator.menus.shown import Layout
 
 Item = TypeVar("Item")
 
@@ -32,6 +32,7 @@ class ListMenu(ABC, Generic[Item]):
 
     layout: Layout
     key = "name"  # the property by which a bare word names an item
+    shows_comments = False  # `print` shows comments above the items
 
     def __init__(self, path: str, *, before: Mutation) -> None:
         self.path = path
@@ -201,6 +202,8 @@ class ListMenu(ABC, Generic[Item]):
 class SingleMenu(ABC):
     """A menu of settings or readings without items: `get`, `print`, `set`."""
 
+    layout = Layout(columns=())
+
     def __init__(self, path: str, *, before: Mutation) -> None:
         self.path = path
         self.before = before
@@ -216,11 +219,17 @@ class SingleMenu(ABC):
         value: Value = command(request)
         return value
 
+    def one(self, name: str) -> Value | None:
+        """One value without the others, where that is quicker; None says to look among all."""
+        return None
+
     def do_get(self, request: Request) -> Value:
-        values = self.values()
         if "value-name" not in request.arguments:
-            return Array((), values)
+            return Array((), self.values())
         name = text_of(request.arguments["value-name"])
+        if (value := self.one(name)) is not None:
+            return value
+        values = self.values()
         if name not in values:
             raise ConsoleError(texts.NO_MATCH_OF_VALUE(name="value-name"))
         return values[name]
@@ -230,7 +239,7 @@ class SingleMenu(ABC):
         if "as-value" in request.flags:
             array = Array((), values)
             return array if request.wanted else printing.write_raw(request, array)
-        request.interpreter.write(printing.single(values))
+        request.interpreter.write(printing.single(values, self.layout))
         return NOTHING
 
     def do_set(self, request: Request) -> Value:

@@ -1,51 +1,44 @@
-"""What `print` looks like: tables, detail, terse, raw values, counts.
+"""`print`: which items in which form. Tables are laid out in `tables`, flags in `legend`, single values in `shown`.
 
-Numbers are grouped by blanks, flags have a legend of those in use, lines wrap at 80 columns without a terminal
-(routeros.md §1.3, §1.4, §4.6). `as-value` gives raw values of the summary's columns, with `detail` of everything.
+`as-value` gives raw values of the summary's columns, with `detail` of everything (§13.1.10). Lines of `detail` wrap at
+the console's width, 80 columns without a terminal; a value too long for one line is split in its middle (§4.6).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from rdscsi.simulator import texts
 from rdscsi.simulator.console.evaluator import Request
+from rdscsi.simulator.console.failures import ConsoleError
 from rdscsi.simulator.console.text import text_of
-from rdscsi.simulator.console.times import unit_text
-from rdscsi.simulator.console.values import NOTHING, Absent, Array, Time, Value
+from rdscsi.simulator.console.values import NOTHING, Absent, Array, Value
+from rdscsi.simulator.menus import tables
+from rdscsi.simulator.menus.legend import flag_texts, full_legend, legend
+from rdscsi.simulator.menus.shown import Layout, cell, quoted, shown
 
 if TYPE_CHECKING:
     from rdscsi.simulator.menus.menu import ListMenu
 
-WIDTH = 80
-
-
-@dataclass(frozen=True, slots=True)
-class Layout:
-    """How a menu prints: its columns, its flags in columns of alternatives, and what needs special care."""
-
-    columns: tuple[str, ...]
-    flag_columns: tuple[tuple[tuple[str, str], ...], ...] = ()
-    right: frozenset[str] = frozenset()
-    unquoted: frozenset[str] = frozenset()
-    hidden: frozenset[str] = frozenset()  # properties that only raw forms show
-
-
-@dataclass(slots=True)
-class _Row:
-    number: int
-    flags: str
-    cells: dict[str, str] = field(default_factory=dict)
+_LEFT_OUT = frozenset(
+    {"append", "file", "follow", "follow-only", "group-by", "interval", "oid", "on-event", "stats-detail"}
+)
 
 
 def print_items(menu: ListMenu[Any], request: Request) -> Value:
     """`print` of a list: prints, or gives a value inside `[…]`."""
+    _refuse_left_out(request)
     items = list(menu.selected(request))
+    if "from" in request.arguments:
+        numbers = {menu.number(item) for item in menu.resolve(request.arguments["from"])}
+        items = [item for item in items if menu.number(item) in numbers]
     if "count-only" in request.flags:
         if not request.wanted:
             request.interpreter.write(f"{len(items)}\n")
         return len(items)
+    if "order-by" in request.arguments:
+        items = _ordered(menu, items, text_of(request.arguments["order-by"]))
     names = _proplist(request)
     if "as-value" in request.flags:
         chosen = names or (None if "detail" in request.flags else menu.layout.columns)
@@ -60,6 +53,22 @@ def print_items(menu: ListMenu[Any], request: Request) -> Value:
     return NOTHING
 
 
+def _refuse_left_out(request: Request) -> None:
+    """Say what is not simulated instead of leaving it out in silence."""
+    asked = _LEFT_OUT & (request.arguments.keys() | request.flags)
+    if asked:
+        raise ConsoleError(texts.NOT_SIMULATED(path=f"{request.path} {min(asked)}"))
+
+
+def _ordered(menu: ListMenu[Any], items: list[Any], name: str) -> list[Any]:
+    def key(item: Any) -> tuple[bool, int, str]:
+        value = menu.read(item, name)
+        number = value if isinstance(value, int) else 0
+        return isinstance(value, Absent), number, text_of(value)
+
+    return sorted(items, key=key)
+
+
 def _proplist(request: Request) -> tuple[str, ...]:
     wanted = request.arguments.get("proplist", "")
     return tuple(name for name in text_of(wanted).replace(";", ",").split(",") if name)
@@ -71,176 +80,105 @@ def write_raw(request: Request, array: Array) -> Value:
     return NOTHING
 
 
-def grouped(number: int) -> str:
-    """`1 099 511 627 776`."""
-    return f"{number:,}".replace(",", " ")
+def _marks(menu: ListMenu[Any], items: Sequence[Any], request: Request, *, of_all: bool) -> list[str]:
+    """Numbers in front of items: in a table of the matches from 0, in `detail` of all items (both captured)."""
+    if "show-ids" in request.flags:
+        return [f"*{menu.number(item):X}" for item in items]
+    if not of_all or request.condition is None:
+        return [str(index) for index in range(len(items))]
+    position = {menu.number(item): index for index, item in enumerate(menu.items())}
+    return [str(position[menu.number(item)]) for item in items]
 
 
-def binary_size(number: int) -> str:
-    """`50.0GiB`; one decimal, so it loses digits, and 1 TiB is `1024.0GiB` (captured)."""
-    value = float(number)
-    for unit in ("B", "KiB", "MiB"):
-        if value < 1024:
-            return f"{number}B" if unit == "B" else f"{value:.1f}{unit}"
-        value /= 1024
-    return f"{value:.1f}GiB"
-
-
-def shown(value: Value) -> str:
-    """A value as `print` writes it, without quotes."""
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, int):
-        return str(value)
-    return unit_text(value) if isinstance(value, Time) else text_of(value)
-
-
-def _legend(menu: ListMenu[Any], items: Iterable[Any]) -> str:
-    used = set("".join(menu.flags(item) for item in items))
-    parts = []
-    for column in menu.layout.flag_columns:
-        present = [f"{letter} - {name.upper()}" for letter, name in column if letter in used]
-        if present:
-            parts.append(", ".join(present))
-    return _wrapped_legend(parts)
-
-
-def _wrapped_legend(parts: Sequence[str]) -> str:
-    if not parts:
-        return ""
-    lines, line = [], "Flags: " + parts[0]
-    for part in parts[1:]:
-        if len(line) + len(part) + 3 > WIDTH:
-            lines.append(line)
-            line = "       " + part
-        else:
-            line += "; " + part
-    return "\n".join([*lines, line]) + "\n"
-
-
-def _flag_text(menu: ListMenu[Any], item: Any) -> str:
-    """One character a column of alternatives, so that flags stand below each other."""
-    letters = menu.flags(item)
-    text = ""
-    for column in menu.layout.flag_columns:
-        text += next((letter for letter, _ in column if letter in letters), " ")
-    return text
-
-
-def _compact_flags(menu: ListMenu[Any], items: Sequence[Any]) -> list[str]:
-    texts = [_flag_text(menu, item) for item in items]
-    used = [index for index in range(len(menu.layout.flag_columns)) if any(text[index] != " " for text in texts)]
-    return ["".join(text[index] for index in used) for text in texts]
+def _comment(menu: ListMenu[Any], item: Any) -> str:
+    return text_of(menu.read(item, "comment")) if menu.shows_comments else ""
 
 
 def _table(menu: ListMenu[Any], items: Sequence[Any], names: Sequence[str], request: Request) -> str:
-    cells = {name: [_cell(menu.read(item, name)) for item in items] for name in names}
-    kept = [name for name in names if any(cells[name])]
-    if not kept:
+    layout, width = menu.layout, request.interpreter.width
+    cells = [[cell(name, menu.read(item, name), layout) for item in items] for name in names]
+    found = tables.columns(names, cells, layout) if items else []
+    if not found:
         return ""
-    columns = [_numbering(menu, items, request), *(_column(name, cells[name], menu.layout) for name in kept)]
-    text = _legend(menu, items)
-    text += "Columns: " + ", ".join(name.upper() for name in kept) + "\n"
+    letters = [menu.flags(item) for item in items]
+    comments = [_comment(menu, item) for item in items]
+    prefixes = _prefixes(_marks(menu, items, request, of_all=False), flag_texts(layout, letters))
+    return legend(layout, letters, width) + tables.render(prefixes, comments, found, layout, width)
+
+
+def _prefixes(marks: Sequence[str], flags: Sequence[str]) -> list[str]:
+    widest = max(len(mark) for mark in marks)
     rows = [
-        "  ".join(row) if index else "  ".join(row).rstrip() for index, row in enumerate(zip(*columns, strict=True))
+        f"{mark:>{widest}} {flag} " if flag else f"{mark:>{widest}} " for mark, flag in zip(marks, flags, strict=True)
     ]
-    return text + "".join(row + "\n" for row in rows)
-
-
-def _numbering(menu: ListMenu[Any], items: Sequence[Any], request: Request) -> list[str]:
-    flags = _compact_flags(menu, items)
-    ids = "show-ids" in request.flags
-    marks = [f"*{menu.number(item):X}" if ids else str(index) for index, item in enumerate(items)]
-    width = max([len(mark) for mark in marks] + [1])
-    rows = [f"{mark:<{width}} {flag}".rstrip() if not flag else f"{mark:<{width}} {flag}" for mark, flag in
-            zip(marks, flags, strict=True)]  # fmt: skip
-    full = max([len(row) for row in rows] + [1])
-    return ["#".ljust(full), *(row.ljust(full) for row in rows)]
-
-
-def _cell(value: Value) -> str:
-    if isinstance(value, int) and not isinstance(value, bool):
-        return grouped(value)
-    return "" if isinstance(value, Absent) else shown(value)
-
-
-def _column(name: str, cells: Sequence[str], layout: Layout) -> list[str]:
-    width = max(len(cell) for cell in (name, *cells))
-    if name in layout.right:
-        return [cell.rjust(width) for cell in (name.upper(), *cells)]
-    return [cell.ljust(width) for cell in (name.upper(), *cells)]
+    return ["#".rjust(widest).ljust(len(rows[0])), *rows]
 
 
 def _detail(menu: ListMenu[Any], items: Sequence[Any], names: Sequence[str], request: Request) -> str:
-    text = _legend(menu, items) or _empty_legend(menu)
-    flags = _compact_flags(menu, items)
-    ids = "show-ids" in request.flags
-    for index, item in enumerate(items):
-        mark = f"*{menu.number(item):X}" if ids else str(index)
-        head = f"{mark:>2} {flags[index]} " if flags[index] else f"{mark:>2}   "
-        text += _wrap(head, _pairs(menu, item, names)) + "\n\n"
+    layout, width = menu.layout, request.interpreter.width
+    letters = [menu.flags(item) for item in items]
+    text = legend(layout, letters, width) if items else full_legend(layout, width)
+    marks = _marks(menu, items, request, of_all=True)
+    for item, mark, flags in zip(items, marks, flag_texts(layout, letters), strict=True):
+        head = f"{mark:>2} {flags} " if flags else f"{mark:>2} "
+        comment = _comment(menu, item)
+        if comment:
+            text += f"{head};;; {comment}\n"
+            head = " " * len(head)
+        text += _wrapped(head, _pairs(menu, item, names), width) + "\n\n"
     return text
 
 
-def _empty_legend(menu: ListMenu[Any]) -> str:
-    """The header is there even when nothing matches (§1.4)."""
-    columns = menu.layout.flag_columns[:2]
-    legend = "; ".join(", ".join(f"{letter} - {name.upper()}" for letter, name in column) for column in columns)
-    return f"Flags: {legend}\n" if legend else ""
-
-
 def _pairs(menu: ListMenu[Any], item: Any, names: Sequence[str]) -> list[str]:
+    layout = menu.layout
+    skipped = {"comment"} if menu.shows_comments and not names else set()
     found = []
     for name in names or menu.property_names(item):
         value = menu.read(item, name)
-        if not isinstance(value, Absent) and name not in menu.layout.hidden:
-            found.append(f"{name}={_quoted(name, value, menu.layout)}")
+        if not isinstance(value, Absent) and name not in skipped and (names or name not in layout.hidden):
+            found.append(f"{name}={quoted(name, value, layout)}")
     return found
 
 
-def _quoted(name: str, value: Value, layout: Layout) -> str:
-    if isinstance(value, str) and name not in layout.unquoted:
-        escaped = value.replace("\\", "\\\\").replace('"', '\\"')
-        return f'"{escaped}"'
-    if name == "file-size" and isinstance(value, int):
-        return binary_size(value)
-    if name == "use" and isinstance(value, int):
-        return f"{value}%"
-    if name in layout.right and isinstance(value, int) and not isinstance(value, bool):
-        return grouped(value)
-    return shown(value)
-
-
-def _wrap(head: str, pairs: Sequence[str]) -> str:
-    """Lines of 80 columns; a value too long for one is split in its middle (§4.6)."""
-    indent = " " * (len(head) + 6)
+def _wrapped(head: str, pairs: Sequence[str], width: int) -> str:
+    indent = " " * len(head)
     lines, line = [], head
     for index, pair in enumerate(pairs):
         separator = " " if index else ""
-        if len(line) + len(separator) + len(pair) > WIDTH and line.strip():
+        if len(line) + len(separator) + len(pair) > width and line.strip():
             lines.append(line)
             line, separator = indent, ""
         line += separator + pair
-        while len(line) > WIDTH:
-            lines.append(line[:WIDTH])
-            line = indent + line[WIDTH:]
+        while len(line) > width > len(indent):
+            lines.append(line[:width])
+            line = indent + line[width:]
     return "\n".join([*lines, line])
 
 
 def _terse(menu: ListMenu[Any], items: Sequence[Any], names: Sequence[str]) -> str:
-    flags = _compact_flags(menu, items)
+    layout = menu.layout
     rows = []
-    for index, item in enumerate(items):
-        pairs = [f"{name}={_cell(menu.read(item, name))}" for name in names or menu.property_names(item)
-                 if not isinstance(menu.read(item, name), Absent) and name not in menu.layout.hidden]  # fmt: skip
-        rows.append(f"{index} {flags[index]} " + " ".join(pairs) + "\n")
+    for index, (item, flags) in enumerate(
+        zip(items, flag_texts(layout, [menu.flags(each) for each in items]), strict=True)
+    ):
+        pairs = [
+            f"{name}={cell(name, menu.read(item, name), layout)}"
+            for name in names or menu.property_names(item)
+            if not isinstance(menu.read(item, name), Absent) and (names or name not in layout.hidden)
+        ]
+        rows.append(" ".join([str(index), *([flags] if flags else []), *pairs]) + "\n")
     return "".join(rows)
 
 
-def single(values: Mapping[str, Value]) -> str:
+def single(values: Mapping[str, Value], layout: Layout | None = None) -> str:
     """`print` of a menu without items: names right-aligned, lines padded to the widest value."""
-    present = {name: shown(value) for name, value in values.items() if not isinstance(value, Absent)}
+    present = {name: shown(name, value, layout) for name, value in values.items() if not isinstance(value, Absent)}
     if not present:
         return ""
     left, right = max(map(len, present)), max(map(len, present.values()))
     return "".join(f"  {name:>{left}}: {text:<{right}}\n" for name, text in present.items())
+
+
+def output_lines(lines: Iterable[str]) -> str:
+    """What commands with an OUTPUT column print (`/disk/check`, `/disk/format`)."""
+    return "".join(f"{line}\n" for line in ("Columns: OUTPUT", "OUTPUT", *lines))

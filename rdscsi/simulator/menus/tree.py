@@ -35,6 +35,7 @@ _BOOLEANS = frozenset(
         "nvme-tcp-export read-only show-at-login smb-sharing swap"
     )
 )
+_OF_ROSE = ("iscsi-", "nfs-", "nvme-tcp-", "raid-")
 _WORDS = {"ddns-enabled": ("yes", "auto")}
 
 
@@ -57,16 +58,21 @@ def _table() -> tuple[tuple[str, str, tuple[tuple[str, Minor, Minor], ...]], ...
 
 
 class Tree:
-    """Menus and commands of one version; a `console.grammar.Grammar`."""
+    """Menus and commands of one version; a `console.grammar.Grammar`.
 
-    def __init__(self, version: str) -> None:
+    Without the package rose-storage the menus and arguments that it brings are missing (which ones is a guess).
+    """
+
+    def __init__(self, version: str, *, rose_storage: bool = True, says_bad_parameter: bool | None = None) -> None:
         self.version = minor(version)
+        self.says_bad_parameter = self.version >= (7, 23) if says_bad_parameter is None else says_bad_parameter
         self._commands: dict[str, dict[str, Shape]] = {}
         self._children: dict[str, set[str]] = {"": set()}
         for menu, command, arguments in _table():
             name, since, until = _gate(command)
-            if since <= self.version <= until:
-                self._add(menu, name, [word for word, first, last in arguments if first <= self.version <= last])
+            if since <= self.version <= until and (rose_storage or not menu.startswith("/disk/btrfs")):
+                known = [word for word, first, last in arguments if first <= self.version <= last]
+                self._add(menu, name, [word for word in known if rose_storage or not word.startswith(_OF_ROSE)])
         for menu, commands in self._commands.items():
             if "find" not in commands and "get" in commands:
                 commands["get"] = _singleton_get(commands["get"], menu)
@@ -79,10 +85,6 @@ class Tree:
             path = f"{path}/{word}"
             self._children.setdefault(path, set())
 
-    @property
-    def says_bad_parameter(self) -> bool:
-        return self.version >= (7, 23)
-
     def child(self, path: str, word: str) -> str | None:
         name = self._resolved(path, word)
         return f"{path}/{name}" if name in self._children.get(path, ()) else None
@@ -91,7 +93,7 @@ class Tree:
         return self._commands.get(path, {}).get(self._resolved(path, word) or "")
 
     def language(self, word: str) -> Shape | None:
-        return shape_of(word)
+        return shape_of(word, self.version)
 
     def _resolved(self, path: str, word: str) -> str | None:
         children, commands = self._children.get(path, set()), self._commands.get(path, {})

@@ -13,7 +13,7 @@ from pathlib import Path
 from rdscsi.simulator import texts
 from rdscsi.simulator.console.failures import ConsoleError
 from rdscsi.simulator.options import Behaviour
-from rdscsi.simulator.storage.exports import Exports
+from rdscsi.simulator.storage.exports import Export, Exports
 from rdscsi.simulator.storage.files import FileTree, normalised
 from rdscsi.simulator.storage.index import discard_from
 from rdscsi.simulator.storage.pool import Pool
@@ -78,7 +78,7 @@ class Disks:
             self._remember(_disk_of(number, body))
         if not self._disks:
             self._make_hardware()
-        self._exports.reset((self.nqn_of(disk), self._files.path(disk.file_name)) for disk in self if disk.exported)
+        self._reset_exports()
 
     def __iter__(self) -> Iterator[Disk]:
         return iter(list(self._disks.values()))
@@ -97,6 +97,21 @@ class Disks:
     def nqn_of(self, disk: Disk) -> str:
         """The name initiators see: what was set, otherwise a default made of the slot (§6; the prefix is a guess)."""
         return str(disk.setting("nvme-tcp-server-nqn", "")) or self._nqn_prefix + disk.slot
+
+    def _is_served(self, disk: Disk) -> bool:
+        """Whether initiators find it: exported, and its file is there."""
+        return disk.exported and disk.attached and bool(disk.file_name) and self._files.path(disk.file_name).is_file()
+
+    def _reset_exports(self) -> None:
+        self._exports.reset(self._export_of(disk) for disk in self if self._is_served(disk))
+
+    def _export_of(self, disk: Disk) -> Export:
+        return Export(
+            nqn=self.nqn_of(disk),
+            backing=self._files.path(disk.file_name),
+            port=int(disk.setting("nvme-tcp-server-port", 4420)),
+            allowed_host=str(disk.setting("nvme-tcp-server-allow-host-name", "")),
+        )
 
     # -- changes ---------------------------------------------------------------------------------------------------
 
@@ -199,8 +214,8 @@ class Disks:
             return
         self._remember(after)
         self._store.put("disk", after.number, _body_of(after))
-        if after.exported and after.type == "file":
-            self._exports.publish(self.nqn_of(after), self._files.path(after.file_name))
+        if self._is_served(after):
+            self._exports.offer(self._export_of(after))
 
     def _remember(self, disk: Disk) -> None:
         self._disks[disk.number] = disk
@@ -224,9 +239,7 @@ class Disks:
                 settled = self._settled(disk)
                 self._remember(settled)
                 self._store.put("disk", settled.number, _body_of(settled))
-        self._exports.reset(
-            (self.nqn_of(disk), self._files.path(disk.file_name)) for disk in self if disk.exported and disk.attached
-        )
+        self._reset_exports()
 
     def _make_hardware(self) -> None:
         """The drives that the appliance comes with, and the pool over them."""

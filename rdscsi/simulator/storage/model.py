@@ -7,7 +7,7 @@ from pathlib import Path
 from rdscsi.simulator.clock import Clock
 from rdscsi.simulator.options import ApplianceOptions
 from rdscsi.simulator.storage.disks import Disks
-from rdscsi.simulator.storage.exports import Exports
+from rdscsi.simulator.storage.exports import Exporter, Exports
 from rdscsi.simulator.storage.files import FileTree
 from rdscsi.simulator.storage.pool import Pool
 from rdscsi.simulator.storage.store import Store
@@ -19,12 +19,19 @@ from rdscsi.simulator.version import minor
 class Storage:
     """Everything that holds data. Built in the order in which the parts need each other."""
 
-    def __init__(self, state: Path, store: Store, options: ApplianceOptions, clock: Clock) -> None:
+    def __init__(
+        self,
+        state: Path,
+        store: Store,
+        options: ApplianceOptions,
+        clock: Clock,
+        exporter: Exporter | None = None,
+    ) -> None:
         behaviour = options.behaviour
         self.undo = UndoLog(clock, {"config": behaviour.config_flush_delay, "pool": behaviour.pool_flush_delay})
         self.pool = Pool(state, store, options.pool, behaviour)
         self.files = FileTree(state, self.pool, self.undo)
-        self.exports = Exports(state / "exports")
+        self.exports = Exports(state / "exports", exporter)
         self.disks = Disks(
             store=store,
             files=self.files,
@@ -40,6 +47,7 @@ class Storage:
 
     def boot(self, *, lose_unflushed: bool) -> int:
         """What a restart of the appliance does to storage; the number of changes that were lost."""
+        self.exports.power_off()
         lost = self.undo.revert() if lose_unflushed else 0
         self.undo.flush()
         self.disks.rescan()

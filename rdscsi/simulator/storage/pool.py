@@ -8,7 +8,21 @@ from pathlib import Path
 
 from rdscsi.simulator.options import Behaviour, PoolOptions
 from rdscsi.simulator.storage.space import Space
-from rdscsi.simulator.storage.store import Store
+from rdscsi.simulator.storage.store import Plain, Store
+
+
+_BYTES_PER_INODE = 10240  # as mkfs.xfs chose on the captured pool
+_OLD: dict[str, Plain] = {
+    "raid-type": "0",
+    "raid-chunk-size": "1M",
+    "overhead": 64 << 20,
+    "inodes": 1 << 20,
+    "model": "RAID0 striped",
+    "serial": "",
+    "interface": "",
+    "mount-filesystem": True,
+}
+"""What records of an earlier form lack."""
 
 
 class Pool:
@@ -25,21 +39,40 @@ class Pool:
                 "size": options.size,
                 "kind": options.kind,
                 "members": options.members,
-                "uuid": str(uuid.uuid4()),
-                "raid-uuid": uuid.uuid4().hex,
+                "uuid": options.uuid or str(uuid.uuid4()),
+                "raid-uuid": options.raid_uuid or _raid_uuid(),
+                "raid-type": options.raid_type,
+                "raid-chunk-size": options.raid_chunk_size,
+                "overhead": options.overhead,
+                "inodes": options.inodes or options.size // _BYTES_PER_INODE // 64 * 64,
+                "model": options.model or ("RAID0 striped" if options.kind == "raid" else "SIMULATED NVME"),
+                "serial": options.serial,
+                "interface": options.interface,
+                "mount-filesystem": options.mount_filesystem,
                 "mounted": True,
                 "read-only": False,
                 "state": "clean" if options.kind == "raid" else "",
             }
             store.set_single("pool", recorded)
-        self._record = recorded
+        fresh = not (state / "pool").exists()
+        self._record: dict[str, Plain] = {**_OLD, **recorded}
         self.directory = state / "pool" / self.mount_point
         self.directory.mkdir(parents=True, exist_ok=True)
-        self.space = Space(store, int(str(recorded["size"])), behaviour.allocation)
+        if fresh and self.fs == "ext4":
+            (self.directory / "lost+found").mkdir()
+        self.space = Space(store, self.number("size"), behaviour.allocation, self.number("overhead"))
         self.space.load(_files(self.mount_point, self.directory))
 
     def _text(self, name: str) -> str:
         return str(self._record[name])
+
+    def number(self, name: str) -> int:
+        """A number of the record: `size`, `overhead`, `inodes`, `members`."""
+        return int(self._text(name))
+
+    def text(self, name: str) -> str:
+        """A text of the record: `model`, `serial`, `interface`, `raid-type`, `raid-chunk-size`."""
+        return self._text(name)
 
     @property
     def slot(self) -> str:
@@ -63,12 +96,11 @@ class Pool:
 
     @property
     def members(self) -> int:
-        return int(self._text("members"))
+        return self.number("members")
 
     @property
     def raid_uuid(self) -> str:
-        digits = self._text("raid-uuid")
-        return "-".join(digits[start : start + 8] for start in range(0, 32, 8))
+        return self._text("raid-uuid")
 
     @property
     def state(self) -> str:
@@ -99,6 +131,11 @@ class Pool:
         changes = {"mounted": mounted, "read-only": read_only, "state": state, "label": label, "uuid": fs_uuid}
         self._record = {**self._record, **{name: value for name, value in changes.items() if value is not None}}
         self._store.set_single("pool", self._record)
+
+
+def _raid_uuid() -> str:
+    digits = uuid.uuid4().hex
+    return "-".join(digits[start : start + 8] for start in range(0, 32, 8))
 
 
 def _files(name: str, directory: Path) -> dict[str, Path]:

@@ -12,7 +12,6 @@ from typing import Literal
 
 from rdscsi.simulator.storage.store import Store
 
-_RESERVED = 64 << 20  # what an empty file system of the pool takes
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,8 +26,9 @@ class Extent:
 class Space:
     """Files of the pool by name, each in a group of files that share extents."""
 
-    def __init__(self, store: Store, size: int, allocation: Literal["full", "sparse"]) -> None:
+    def __init__(self, store: Store, size: int, allocation: Literal["full", "sparse"], overhead: int) -> None:
         self.size = size
+        self.overhead = overhead
         self._store = store
         self._allocation = allocation
         self._files: dict[str, Extent] = {}
@@ -76,8 +76,8 @@ class Space:
 
     def used(self) -> int:
         if self._allocation == "full":
-            return _RESERVED + self._declared
-        return _RESERVED + sum(
+            return self.overhead + self._declared
+        return self.overhead + sum(
             max(_blocks(self._files[name].path) for name in names) for names in self._groups.values()
         )
 
@@ -89,6 +89,10 @@ class Space:
         if self._allocation == "sparse":
             return more <= 0 or self.free() > 0
         return more <= self.size - self.used()
+
+    def has_blocks(self, more: int) -> bool:
+        """Whether `more` bytes can be written into files that are there; a full one has its blocks already."""
+        return self._allocation == "full" or more <= self.free()
 
     def put(self, name: str, size: int, path: Path) -> None:
         """A file was made or changed its size."""

@@ -1,0 +1,85 @@
+"""The controller's background work: take the token, take inventories, repair what they find, settle what is open.
+
+One task, one loop, in this order each time, because each step rests on the one before (laws 5, 8 and 13). A reboot of
+the appliance or the loss of the token starts it anew at once. Only settings that are proven wrong end it (law 9).
+"""
+
+from functools import partial
+from typing import NoReturn
+
+import trio
+
+from rdscsi.controller import repairs
+from rdscsi.controller.backend import Backend, log
+from rdscsi.controller.inventory import Inventory, Repair
+from rdscsi.controller.leadership import lead
+from rdscsi.controller.settling import AT_ONCE, Settling
+from rdscsi.errors import DriverError, NotFinal
+from rdscsi.operations import Operations
+
+
+class Keeper:
+    """Keeps one backend in order."""
+
+    def __init__(self, *, backend: Backend, settling: Settling, operations: Operations) -> None:
+        self._backend = backend
+        self._settling = settling
+        self._operations = operations
+        self._inventory = Inventory(backend)
+
+    async def run(self, *, task_status: "trio.TaskStatus[None]" = trio.TASK_STATUS_IGNORED) -> NoReturn:
+        """Keep order until cancelled. Raises SettingsInvalid."""
+        task_status.started()
+        told = ""
+        while True:
+            news = self._backend.fresh_news()
+            try:
+                pause, told = await self._round(), ""
+            except NotFinal as error:
+                pause = self._backend.options.retry_every
+                self._backend.why_incomplete = str(error)
+                if str(error) != told:
+                    told = str(error)
+                    log.warning("the appliance cannot be looked through now", reason=told, retry_s=pause)
+            with trio.move_on_after(pause):
+                await news.wait()
+
+    async def _round(self) -> float:
+        """Do everything once; return the seconds until the next time."""
+        backend, options = self._backend, self._backend.options
+        if backend.device.marker is None:
+            backend.unlearn("the controller is taking the token")
+            await lead(backend)
+        boots = backend.reboots
+        found = await self._inventory.take()
+        if boots != backend.reboots:
+            return 0.0
+        backend.learned()
+        left = await self._repair_all(found)
+        left += await self._settling.settle_all()
+        return options.retry_every if left else options.refresh_every
+
+    async def _repair_all(self, found: list[Repair]) -> int:
+        """Carry out repairs side by side; return how many have to be tried again."""
+        left = 0
+        limiter = trio.CapacityLimiter(AT_ONCE)
+
+        async def repair(one: Repair) -> None:
+            nonlocal left
+            async with limiter:
+                left += not await self._repaired(one)
+
+        async with trio.open_nursery() as nursery:
+            for one in found:
+                nursery.start_soon(repair, one)
+        return left
+
+    async def _repaired(self, found: Repair) -> bool:
+        work = partial(repairs.repair, self._backend, found)
+        try:
+            await self._operations.run(self._backend.volume_id(found.slot), ("repair", found), work)
+        except DriverError as error:
+            log.warning("not repaired", slot=found.slot, finding=found.verdict.value, reason=str(error))
+            return False
+        log.info("repaired", slot=found.slot, finding=found.verdict.value)
+        return True

@@ -1,0 +1,69 @@
+"""From settings to a controller: the SSH transport, the console over it, and the parts behind the port."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from rdscsi.config import ControllerSettings
+from rdscsi.controller.controller import Controller, make_controller
+from rdscsi.controller.options import ControllerOptions
+from rdscsi.journal import Journal
+from rdscsi.operations import Operations
+from rdscsi.routeros.console import Console
+from rdscsi.routeros.device import DeviceSettings
+from rdscsi.routeros.pool import PoolSettings
+from rdscsi.routeros.ssh import SshSettings, open_ssh
+
+
+@asynccontextmanager
+async def open_controller(
+    settings: ControllerSettings, *, cluster_id: str, journal: Journal, operations: Operations
+) -> AsyncIterator[Controller]:
+    """Keep a controller while the body runs; nothing is sent before its `keep` runs. Needs a trio-asyncio loop.
+
+    Raises SettingsInvalid for key files that cannot be used.
+    """
+    async with open_ssh(_ssh(settings)) as transport:
+        yield make_controller(
+            console=Console(transport),
+            journal=journal,
+            operations=operations,
+            options=_options(settings, cluster_id),
+            settings=_device(settings, cluster_id),
+        )
+
+
+def _ssh(settings: ControllerSettings) -> SshSettings:
+    return SshSettings(
+        host=settings.rds_address,
+        port=settings.rds_port,
+        username=settings.rds_user,
+        key_file=settings.rds_key_file,
+        host_key_file=settings.rds_host_key_file,
+        insecure=settings.rds_insecure_skip_host_key,
+        pool=PoolSettings(connections=settings.rds_connections),
+    )
+
+
+def _device(settings: ControllerSettings, cluster_id: str) -> DeviceSettings:
+    return DeviceSettings(
+        backend=settings.backend,
+        cluster_id=cluster_id,
+        pool_slot=settings.pool_slot,
+        base_path=settings.base_path,
+        command_deadline=settings.command_deadline,
+        line_ttl=settings.line_ttl,
+        longest_statement=settings.longest_statement,
+    )
+
+
+def _options(settings: ControllerSettings, cluster_id: str) -> ControllerOptions:
+    return ControllerOptions(
+        cluster_id=cluster_id,
+        backend=settings.backend,
+        portals=settings.portals,
+        reserve_bytes=settings.reserve_bytes,
+        overcommit=settings.overcommit,
+        default_capacity=settings.default_capacity,
+        flush_delay=settings.flush_delay,
+        abandon_after=settings.abandon_after,
+    )

@@ -1,0 +1,100 @@
+"""Finishing what an earlier start, a lost reply or a caller who went away has left open in the journal.
+
+Deletes, publishes, unpublishes, expansions and repairs are carried out as their intent says. A create waits for its
+caller, whose retry resumes it; when nobody comes back for `abandon_after` seconds, it is erased. Whatever cannot be
+settled now stays open, is seen in the journal, and stands in the way of its own volume only.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
+
+import trio
+
+from rdscsi.controller import creation, deletion, expansion, repairs
+from rdscsi.controller.backend import Backend, log
+from rdscsi.controller.publications import PUBLISH, UNPUBLISH, Publications
+from rdscsi.errors import Abandoned, DriverError, NotFinal
+from rdscsi.journal import Operation, OperationRecord
+from rdscsi.operations import Operations
+
+AT_ONCE = 8
+"""Operations that are settled side by side: more than the appliance takes connections, so that none of them idles."""
+
+Carry = Callable[[Operation], Awaitable[object]]
+
+
+class Settling:
+    """Settles the open operations of one backend, in rounds."""
+
+    def __init__(self, *, backend: Backend, publications: Publications, operations: Operations) -> None:
+        self._backend = backend
+        self._operations = operations
+        self._started = trio.current_time()
+        self._wanted: dict[str, float] = {}
+        self._ways: Mapping[str, Carry] = {
+            deletion.KIND: partial(deletion.carry_out, backend),
+            expansion.KIND: partial(expansion.carry_out, backend),
+            repairs.KIND: partial(repairs.carry_out, backend),
+            repairs.ERASE: partial(repairs.carry_out, backend),
+            PUBLISH: publications.carry_out_publish,
+            UNPUBLISH: publications.carry_out_unpublish,
+        }
+
+    def wanted(self, volume_id: str) -> None:
+        """Take down that a caller asked for this volume to be created: its patience begins anew."""
+        self._wanted[volume_id] = trio.current_time()
+
+    async def settle_all(self) -> int:
+        """Try every operation that is open and not worked on; return how many are left that somebody must try again."""
+        found = await self._backend.journal.open_operations()
+        left = 0
+        limiter = trio.CapacityLimiter(AT_ONCE)
+
+        async def settle(operation: OperationRecord) -> None:
+            nonlocal left
+            async with limiter:
+                left += not await self._settled(operation)
+
+        async with trio.open_nursery() as nursery:
+            for operation in found:
+                nursery.start_soon(settle, operation)
+        return left
+
+    async def _settled(self, operation: OperationRecord) -> bool:
+        way = self._way(operation)
+        if way is None:
+            return False
+        work = partial(self._carry_out, operation, way)
+        try:
+            await self._operations.run(operation.subject, ("settle", operation.id), work)
+        except NotFinal as error:
+            log.warning("not settled", kind=operation.kind, subject=operation.subject, reason=str(error))
+            return False
+        except DriverError as error:  # final: the operation was closed as refused by it
+            log.info("settled", kind=operation.kind, subject=operation.subject, outcome=str(error))
+            return True
+        log.info("settled", kind=operation.kind, subject=operation.subject, outcome="done")
+        return True
+
+    def _way(self, operation: OperationRecord) -> Carry | None:
+        if operation.kind != creation.KIND:
+            return self._ways.get(operation.kind)
+        asked_at = max(self._started, self._wanted.get(operation.subject, self._started))
+        if trio.current_time() - asked_at < self._backend.options.abandon_after:
+            return None
+        return self._abandon
+
+    async def _carry_out(self, found: OperationRecord, way: Carry) -> None:
+        """Adopt the operation, unless it was closed since it was found, and do what is left of it."""
+        now = await self._backend.journal.operation_record(found.id)
+        if now is None or now.state != "open":
+            return
+        self._backend.require_inventory()
+        async with self._backend.journal.operation(found.kind, found.subject, found.request) as operation:
+            await way(operation)
+
+    async def _abandon(self, operation: Operation) -> None:
+        patience = self._backend.options.abandon_after
+        error = Abandoned(f"{operation.subject}: nobody asked for it again within {patience:g} s")
+        await creation.undo(self._backend, operation, error)
+        self._wanted.pop(operation.subject, None)

@@ -1,0 +1,86 @@
+"""The Controller service: each method reads its request, asks the port, writes the answer. No decision is made here.
+
+What is not here (snapshots, health, modification, groups) answers UNIMPLEMENTED, by the generated base class.
+"""
+
+from rdscsi.csi import replies, requests
+from rdscsi.csi.pb.csi import v1 as pb
+from rdscsi.csi.ports import ControllerPort
+from rdscsi.csi.rpc import Calls, rpc
+
+_Type = pb.ControllerServiceCapabilityRpcType
+
+CAPABILITIES = (
+    _Type.CREATE_DELETE_VOLUME,
+    _Type.PUBLISH_UNPUBLISH_VOLUME,
+    _Type.LIST_VOLUMES,
+    _Type.LIST_VOLUMES_PUBLISHED_NODES,
+    _Type.GET_VOLUME,
+    _Type.GET_CAPACITY,
+    _Type.EXPAND_VOLUME,
+    _Type.SINGLE_NODE_MULTI_WRITER,
+)
+
+
+class Controller(pb.ControllerBase):
+    """Over the controller half's port."""
+
+    def __init__(self, calls: Calls, port: ControllerPort) -> None:
+        self.calls = calls
+        self._port = port
+
+    @rpc(changes=True)
+    async def create_volume(self, message: pb.CreateVolumeRequest) -> pb.CreateVolumeResponse:
+        return replies.create_volume(await self._port.create_volume(requests.create_volume(message)))
+
+    @rpc(changes=True)
+    async def delete_volume(self, message: pb.DeleteVolumeRequest) -> pb.DeleteVolumeResponse:
+        await self._port.delete_volume(requests.volume_id(message.volume_id))
+        return pb.DeleteVolumeResponse()
+
+    @rpc(changes=True)
+    async def controller_publish_volume(
+        self, message: pb.ControllerPublishVolumeRequest
+    ) -> pb.ControllerPublishVolumeResponse:
+        return replies.publish_volume(await self._port.publish_volume(requests.publish_volume(message)))
+
+    @rpc(changes=True)
+    async def controller_unpublish_volume(
+        self, message: pb.ControllerUnpublishVolumeRequest
+    ) -> pb.ControllerUnpublishVolumeResponse:
+        await self._port.unpublish_volume(*requests.unpublish_volume(message))
+        return pb.ControllerUnpublishVolumeResponse()
+
+    @rpc(changes=False)
+    async def validate_volume_capabilities(
+        self, message: pb.ValidateVolumeCapabilitiesRequest
+    ) -> pb.ValidateVolumeCapabilitiesResponse:
+        """A volume that does not exist is said before a capability that no volume serves, as the specification asks."""
+        asked = requests.validate_capabilities(message)
+        reason = await self._port.validate_capabilities(asked.volume_id, asked.capabilities, asked.parameters)
+        reason = asked.unserved or reason
+        return replies.not_confirmed(reason) if reason else replies.confirmed(message)
+
+    @rpc(changes=False)
+    async def list_volumes(self, message: pb.ListVolumesRequest) -> pb.ListVolumesResponse:
+        return replies.list_volumes(await self._port.list_volumes(*requests.list_volumes(message)))
+
+    @rpc(changes=False)
+    async def controller_get_volume(self, message: pb.ControllerGetVolumeRequest) -> pb.ControllerGetVolumeResponse:
+        return replies.get_volume(await self._port.get_volume(requests.volume_id(message.volume_id)))
+
+    @rpc(changes=False)
+    async def get_capacity(self, message: pb.GetCapacityRequest) -> pb.GetCapacityResponse:
+        return replies.get_capacity(await self._port.get_capacity(*requests.get_capacity(message)))
+
+    @rpc(changes=True)
+    async def controller_expand_volume(
+        self, message: pb.ControllerExpandVolumeRequest
+    ) -> pb.ControllerExpandVolumeResponse:
+        return replies.expand_volume(await self._port.expand_volume(*requests.expand_volume(message)))
+
+    @rpc(changes=False)
+    async def controller_get_capabilities(
+        self, message: pb.ControllerGetCapabilitiesRequest
+    ) -> pb.ControllerGetCapabilitiesResponse:
+        return replies.controller_capabilities(CAPABILITIES)

@@ -1,0 +1,69 @@
+"""Making, repairing and growing filesystems by their own tools: ext4 and xfs.
+
+Nothing here decides whether a filesystem may be made; see `rdscsi.node.formatting`.
+"""
+
+from rdscsi.errors import NotSupported
+from rdscsi.host.content import Identification, parse_blkid
+from rdscsi.host.process import Processes
+
+_MAKE = {
+    # No discard: it would take the stamp away, and with it the knowledge that mkfs was begun.
+    "ext4": ("mkfs.ext4", "-q", "-m", "0", "-E", "nodiscard"),
+    "xfs": ("mkfs.xfs", "-q", "-K"),
+}
+_FORCE = {"ext4": (), "xfs": ("-f",)}
+"""mkfs.ext4 asks before it overwrites a filesystem, but only a person at a terminal (mke2fs(8)); never `-F`."""
+
+_CHECK = {"ext4": ("e2fsck", "-p"), "xfs": ("xfs_repair",)}
+_CHECKED = {"ext4": (0, 1), "xfs": (0,)}
+"""e2fsck: 1 means that all errors were corrected. xfs_repair refuses a log that only a mount can replay."""
+
+BLKID_SECONDS = 30.0
+NO_RESOURCE_CAPABILITY = (
+    "online growth of ext4 needs CAP_SYS_RESOURCE, which this process does not have; the device has grown, the"
+    " filesystem is as it was. Give the node plugin the capability, or use xfs"
+)
+
+
+class Filesystems:
+    """The tools. `deadline` is how many seconds making, checking or growing may take."""
+
+    def __init__(self, processes: Processes, *, deadline: float) -> None:
+        self._processes = processes
+        self._deadline = deadline
+
+    async def identify(self, path: str) -> Identification:
+        """Probe a device for signatures, past blkid's cache. Raises DeviceUnavailable."""
+        ended = await self._processes.run(("blkid", "-p", "-o", "export", path), deadline=BLKID_SECONDS)
+        return parse_blkid(ended.status, ended.stdout, ended.stderr)
+
+    async def make(self, path: str, fs_type: str, *, force: bool) -> None:
+        """Make a filesystem; `force` overwrites one that is there."""
+        forced = _known(_FORCE, fs_type) if force else ()
+        await self._check(*_known(_MAKE, fs_type), *forced, path)
+
+    async def check(self, path: str, fs_type: str) -> None:
+        """Repair what can be repaired without questions. Raises CommandFailed when that is not all."""
+        argv = (*_known(_CHECK, fs_type), path)
+        await self._processes.check(argv, deadline=self._deadline, success=_CHECKED[fs_type])
+
+    async def grow(self, path: str, fs_type: str, mount_point: str) -> None:
+        """Let a mounted filesystem fill its device."""
+        if fs_type == "xfs":
+            await self._check("xfs_growfs", "-d", mount_point)
+            return
+        if fs_type != "ext4":
+            raise NotSupported(f"a filesystem of type {fs_type} is not grown by this driver")
+        ended = await self._processes.run(("resize2fs", path), deadline=self._deadline)
+        if ended.status:
+            raise ended.failed(NO_RESOURCE_CAPABILITY if "Permission denied" in ended.stderr else "")
+
+    async def _check(self, *argv: str) -> None:
+        await self._processes.check(argv, deadline=self._deadline)
+
+
+def _known(table: dict[str, tuple[str, ...]], fs_type: str) -> tuple[str, ...]:
+    if fs_type not in table:
+        raise NotSupported(f"filesystem {fs_type}: this driver knows {', '.join(table)}")
+    return table[fs_type]

@@ -1,0 +1,83 @@
+"""Connections to a journal file, and what SQLite's errors about it mean. Which files there are is in `store`."""
+
+import errno
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+
+import sqlalchemy as sa
+from sqlalchemy import event
+from sqlalchemy.pool import NullPool
+
+from rdscsi.errors import JournalFailed, SettingsInvalid
+from rdscsi.journal.health import no_journal
+
+BUSY_SECONDS = 5.0  # only a reader's rare exclusive moment (WAL recovery) can make a writer wait
+LOG_BYTES = 16 << 20  # the write-ahead log shrinks to this after a reader has held it up
+_WRONG_PATH = {errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENAMETOOLONG}
+
+
+def connect(
+    path: "Path | str", *, foreign_keys: bool = True, read_only: bool = False, immutable: bool = False
+) -> sqlite3.Connection:
+    """Open a journal file; transactions are begun and ended by hand.
+
+    `immutable`: SQLite takes the file's word for it that nobody writes, and leaves nothing beside it.
+    """
+    options = ("?mode=ro" if read_only else "?mode=rw") + ("&immutable=1" if immutable else "")
+    connection = sqlite3.connect(
+        Path(path).absolute().as_uri() + options,
+        uri=True,
+        timeout=BUSY_SECONDS,
+        isolation_level=None,
+        check_same_thread=False,
+        cached_statements=256,
+    )
+    try:
+        connection.execute(f"PRAGMA foreign_keys={'ON' if foreign_keys else 'OFF'}")
+        connection.execute("PRAGMA trusted_schema=OFF")
+        connection.execute("PRAGMA synchronous=FULL")
+        connection.execute("PRAGMA temp_store=MEMORY")
+        connection.execute(f"PRAGMA journal_size_limit={LOG_BYTES}")
+        connection.execute(f"PRAGMA query_only={'ON' if read_only else 'OFF'}")
+    except sqlite3.Error:
+        connection.close()
+        raise
+    return connection
+
+
+def make_engine(
+    path: "Path | str", *, foreign_keys: bool = True, read_only: bool = False, immutable: bool = False
+) -> sa.Engine:
+    """Return an engine for a journal file, with transactions as SQLite means them.
+
+    A writing engine begins with BEGIN IMMEDIATE, so that nobody finds out in the middle that somebody else writes, and
+    DDL is transactional too. A read-only one sees one snapshot a transaction.
+    """
+    opening = partial(connect, path, foreign_keys=foreign_keys, read_only=read_only, immutable=immutable)
+    engine = sa.create_engine("sqlite://", creator=opening, poolclass=NullPool)
+    begin = "BEGIN" if read_only else "BEGIN IMMEDIATE"
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: sa.Connection) -> None:
+        connection.exec_driver_sql(begin)
+
+    return engine
+
+
+@contextmanager
+def speaking_of(path: Path) -> Iterator[None]:
+    """Turn the words of SQLite and the system about this file into the driver's errors."""
+    try:
+        yield
+    except (sa.exc.DatabaseError, sqlite3.DatabaseError) as error:
+        cause = error.orig if isinstance(error, sa.exc.DatabaseError) else error
+        if getattr(cause, "sqlite_errorcode", None) == sqlite3.SQLITE_NOTADB:
+            raise no_journal(path) from error
+        raise JournalFailed(f"journal {path}: {cause}") from error
+    except OSError as error:
+        if error.errno in _WRONG_PATH:
+            raise SettingsInvalid([f"journal {path}: {error.strerror}"]) from error
+        raise JournalFailed(f"journal {path}: {error}") from error

@@ -1,0 +1,131 @@
+"""Taking everything of a volume off this node, or refusing with the names of those who use it. The inverse of staging.
+
+Users are looked for first: as long as there is one, nothing is changed. Afterwards no error is final, because what was
+taken off stays off: mounts, then the connection, each seen to be gone.
+"""
+
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+
+from rdscsi.errors import DeviceUnavailable, NotPermittedNow, OperationPending, OutcomeUnknown
+from rdscsi.host.ports import Mount, Number, PathKind
+from rdscsi.journal import Operation, StageRecord
+from rdscsi.node.machine import Machine, mounted_at, mounted_from, parse_portals
+from rdscsi.node.mounting import unmount_all
+from rdscsi.observe import logs
+
+_log = logs.get_log()
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """What there is of a volume on this node: connections in whatever epoch, and all mounts of the machine."""
+
+    connected: Mapping[str, tuple[Number, ...]]
+    mounts: Sequence[Mount]
+
+    @property
+    def numbers(self) -> tuple[Number, ...]:
+        """The numbers of the volume's devices."""
+        return tuple(number for numbers in self.connected.values() for number in numbers)
+
+    def at(self, path: str) -> list[Mount]:
+        """The mounts of a path."""
+        return mounted_at(self.mounts, path)
+
+
+async def look(machine: Machine, slot: str) -> Scene:
+    """Look at what there is of a volume."""
+    return Scene(await machine.path_numbers(slot), await machine.host.mounts())
+
+
+async def is_own(machine: Machine, mount: Mount, numbers: Sequence[Number]) -> bool:
+    """Tell whether a mount found at one of a volume's paths is the volume's: of its devices, or of one that is gone.
+
+    A filesystem without a block device (major number 0) is somebody else's.
+    """
+    if mount.number in numbers:
+        return True
+    return mount.number[0] != 0 and not await machine.host.is_present(mount.number)
+
+
+async def refuse_users(machine: Machine, volume_id: str, scene: Scene, staging_target_path: str) -> None:
+    """Raise NotPermittedNow when anybody uses the volume, or when what is mounted at its path is not the volume."""
+    for mount in scene.at(staging_target_path):
+        if not await is_own(machine, mount, scene.numbers):
+            raise NotPermittedNow(
+                f"{volume_id}: what is mounted at {staging_target_path} is not this volume: {mount.source}"
+            )
+    elsewhere = [one for one in mounted_from(scene.mounts, scene.numbers) if one.mount_point != staging_target_path]
+    users = [f"mounted at {one.mount_point}" for one in elsewhere]
+    users += [f"published at {path}" for path in await _published(machine, volume_id, scene)]
+    for subnqn in scene.connected:
+        users += await _holders(machine, subnqn)
+    if users:
+        raise NotPermittedNow(f"{volume_id} is in use: {'; '.join(dict.fromkeys(users))}")
+
+
+async def _published(machine: Machine, volume_id: str, scene: Scene) -> list[str]:
+    """The targets that can be used still: mounts, nodes with the volume's number, publishing that is unfinished."""
+    paths = []
+    for path, record in (await machine.published(volume_id)).items():
+        if record is None:
+            paths.append(f"{path} (begun, not finished)")
+        elif scene.at(path):
+            paths.append(path)
+        elif record.access_type == "block":
+            state = await machine.host.path_state(path)
+            if state.kind is PathKind.BLOCK_DEVICE and state.number in scene.numbers:
+                paths.append(path)
+    return paths
+
+
+async def _holders(machine: Machine, subnqn: str) -> list[str]:
+    try:
+        device = await machine.host.find_device(subnqn)
+    except DeviceUnavailable:
+        return []  # mounts and nodes were looked at by its number; who else would hold it cannot be told now
+    return [] if device is None else list(await machine.host.holders(device))
+
+
+async def clear(
+    machine: Machine,
+    operation: Operation,
+    scene: Scene,
+    staging_target_path: str,
+    record: StageRecord | None,
+) -> None:
+    """Unmount the staging path, disconnect every epoch of the volume, and prove both. Users were refused before."""
+    if scene.at(staging_target_path):
+        await operation.step("unmount", staging_target_path)
+        await _unmount(machine, operation, scene, staging_target_path, record)
+    for subnqn in scene.connected:
+        # Only now can be seen who has it mounted where we cannot look.
+        if users := await _holders(machine, subnqn):
+            raise OperationPending(f"{subnqn} is not disconnected, for it is in use: {'; '.join(users)}")
+        await operation.step("disconnect", subnqn)
+        await machine.host.disconnect(subnqn)
+
+
+async def _unmount(machine: Machine, operation: Operation, scene: Scene, path: str, record: StageRecord | None) -> None:
+    try:
+        await unmount_all(machine, path)
+    except OutcomeUnknown:
+        if record is None or not await _is_fenced(machine, record):
+            raise
+        # The unmount waits for I/O that no target will ever answer. Without the connection that I/O fails.
+        await operation.step("fenced", f"{record.subnqn} is offered no more; unwritten data may be lost")
+        _log.warning("volume.fenced", volume=record.volume_id, subnqn=record.subnqn, lost="unwritten data, if any")
+        for subnqn in scene.connected:
+            with suppress(OutcomeUnknown):  # its last user is the mount; it is proven gone after the unmount
+                await machine.host.disconnect(subnqn)
+        await unmount_all(machine, path)
+
+
+async def _is_fenced(machine: Machine, record: StageRecord) -> bool:
+    """Tell whether a portal that can be reached no longer offers the epoch of this record to this node."""
+    try:
+        return not await machine.host.offers(machine.connection(record.subnqn, parse_portals(record.portals)))
+    except DeviceUnavailable:
+        return False

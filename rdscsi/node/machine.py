@@ -1,0 +1,76 @@
+"""What every operation of a node works with: the machine, the journal, and who this node is."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import trio
+
+from rdscsi import names
+from rdscsi.errors import InvalidRequest
+from rdscsi.host.ports import Connection, Host, Mount, Number
+from rdscsi.journal import Journal, TargetRecord
+from rdscsi.model import Portal
+
+STAGE, UNSTAGE, EXPAND = "stage", "unstage", "node-expand"
+"""Kinds of operations whose subject is the volume id."""
+
+PUBLISH, UNPUBLISH = "node-publish", "node-unpublish"
+"""Kinds of operations whose subject is the target path; the volume id is in the request."""
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """`now` gives seconds since the epoch. `nodes` is held while device nodes at targets are looked at and changed."""
+
+    host: Host
+    journal: Journal
+    cluster_id: str
+    node_id: str
+    now: Callable[[], float] = time.time
+    nodes: trio.Lock = field(default_factory=trio.Lock)
+
+    def find_slot(self, volume_id: str) -> str | None:
+        """Return the slot that a volume id names; None for an id that this driver cannot have handed out.
+
+        Raises InvalidRequest for a volume of another cluster.
+        """
+        parsed = names.parse_volume_id(volume_id)
+        if parsed is None:
+            return None
+        if not names.slot_of_cluster(parsed.slot, names.KIND_VOLUME, self.cluster_id):
+            raise InvalidRequest("volume_id", volume_id, "the volume of another cluster is never touched")
+        return parsed.slot
+
+    def connection(self, subnqn: str, portals: Sequence[Portal]) -> Connection:
+        """Return how this node connects to a subsystem."""
+        hostnqn = names.hostnqn(self.cluster_id, self.node_id)
+        return Connection(subnqn, tuple(portals), hostnqn, names.host_id(self.cluster_id, self.node_id))
+
+    async def path_numbers(self, slot: str) -> dict[str, tuple[Number, ...]]:
+        """Return what is connected of a volume, in whatever epoch: NQNs, with the numbers of their devices."""
+        return dict(await self.host.connected(f"{names.NQN_PREFIX}:{slot}:"))
+
+    async def published(self, volume_id: str) -> dict[str, TargetRecord | None]:
+        """Return the target paths of a volume; None for one whose publishing was begun and not finished."""
+        unfinished = [
+            one.subject
+            for one in await self.journal.open_operations()
+            if one.kind == PUBLISH and one.request.get("volume_id") == volume_id
+        ]
+        return dict.fromkeys(unfinished) | {one.target_path: one for one in await self.journal.targets(volume_id)}
+
+
+def parse_portals(text: str) -> tuple[Portal, ...]:
+    """Read the portals of a stage record."""
+    return tuple(portal for one in text.split(",") if (portal := names.parse_portal(one)) is not None)
+
+
+def mounted_at(mounts: Sequence[Mount], path: str) -> list[Mount]:
+    """Return the mounts of a path, the topmost last."""
+    return [mount for mount in mounts if mount.mount_point == path]
+
+
+def mounted_from(mounts: Sequence[Mount], numbers: Sequence[Number]) -> list[Mount]:
+    """Return the mounts of the filesystems on these devices, wherever they are."""
+    return [mount for mount in mounts if mount.number in numbers]

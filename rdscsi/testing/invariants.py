@@ -1,0 +1,151 @@
+"""What must be true of a world once it has settled: appliance, journal and orchestrator say the same.
+
+Each check returns sentences about what is wrong; none is the only good answer.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+from rdscsi import names
+from rdscsi.journal import Journal, VolumeRecord
+from rdscsi.model import Volume
+from rdscsi.simulator import Appliance
+from rdscsi.simulator.storage.disks import Disk
+from rdscsi.tags import FORMAT, Tag, TagState, parse_tag
+from rdscsi.testing.world import BACKEND, CLUSTER
+
+PREFIX = f"{names.KIND_VOLUME}{names.cluster_key(CLUSTER)}-"
+
+
+@dataclass(slots=True)
+class Promises:
+    """What the orchestrator was told, by volume id: sizes of volumes that exist, what is gone, who is let in.
+
+    `unsure`: volumes about which the last answer was a maybe, so that either is right.
+    """
+
+    exists: dict[str, int] = field(default_factory=dict)
+    gone: set[str] = field(default_factory=set)
+    published: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    unsure: set[str] = field(default_factory=set)
+
+    def made(self, volume: Volume) -> None:
+        """The orchestrator was told that the volume exists."""
+        self.exists[volume.volume_id] = volume.capacity_bytes
+        self.gone.discard(volume.volume_id)
+
+
+@dataclass(frozen=True, slots=True)
+class Holdings:
+    """Everything on the appliance but the marker: items with what is set in them, names of files and directories."""
+
+    items: Mapping[str, str]
+    leaves: frozenset[str]
+
+    @property
+    def foreign(self) -> "Holdings":
+        """What is not this cluster's; a stranger may sit in a slot of ours."""
+        return Holdings(
+            {slot: text for slot, text in self.items.items() if not slot.startswith(PREFIX) or FORMAT not in text},
+            frozenset(leaf for leaf in self.leaves if PREFIX not in leaf),
+        )
+
+
+def holdings(appliance: Appliance) -> Holdings:
+    """Look past the console at what there is."""
+    items = {
+        disk.slot: f"{disk.type} {sorted(disk.settings.items())}"
+        for disk in appliance.storage.disks
+        if not disk.slot.startswith(names.KIND_MARKER + names.cluster_key(CLUSTER))
+    }
+    leaves = {entry.name for entry in appliance.storage.files.listing()}
+    marker = names.marker_slot(CLUSTER, BACKEND)
+    return Holdings(items, frozenset(leaf for leaf in leaves if marker not in leaf))
+
+
+async def violations(appliance: Appliance, journal: Journal, promises: Promises, before: Holdings) -> list[str]:
+    """Check everything, after settling."""
+    now = holdings(appliance)
+    wrong = [f"open: {one.kind} {one.subject}: {one.error}" for one in await journal.open_operations()]
+    if now.foreign != before.foreign:
+        wrong.append(f"foreign objects changed: {_difference(before.foreign, now.foreign)}")
+    records = {record.slot: record for record in await journal.volumes()}
+    disks = {disk.slot: disk for disk in appliance.storage.disks if disk.slot.startswith(PREFIX)}
+    for slot in sorted({*records, *disks}):
+        wrong += _pair(slot, records.get(slot), disks.get(slot))
+    wrong += _leaves(now, records)
+    wrong += _promises(promises, records)
+    return wrong
+
+
+def _pair(slot: str, record: VolumeRecord | None, disk: Disk | None) -> Iterator[str]:
+    tag = parse_tag(str(disk.setting("comment", ""))) if disk is not None else None
+    if record is None:
+        if tag is not None:
+            yield f"{slot}: on the appliance without a record"
+        return
+    if record.quarantine:
+        yield f"{slot}: quarantined: {record.quarantine}"
+        return
+    if disk is None:
+        yield f"{slot}: recorded as {record.state}, and not on the appliance"
+        return
+    if tag is None or record.state != "ready" or tag.state is not TagState.READY:
+        yield f"{slot}: record {record.state}, tag {tag}"
+        return
+    if parse_tag(record.tag) != tag:
+        yield f"{slot}: the record's tag {record.tag} is not {tag}"
+    yield from _item(slot, record, disk, tag)
+
+
+def _item(slot: str, record: VolumeRecord, disk: Disk, tag: Tag) -> Iterator[str]:
+    size = disk.setting("file-size", 0)
+    if not size == record.capacity_bytes == tag.size_bytes:
+        yield f"{slot}: {size} bytes, recorded {record.capacity_bytes}, tagged {tag.size_bytes}"
+    if disk.setting("mount-filesystem", True) is not False:
+        yield f"{slot}: the appliance may mount it"
+    if not disk.attached:
+        yield f"{slot}: its file is gone"
+    wanted = bool(tag.active_nodes)
+    if disk.exported != wanted:
+        yield f"{slot}: exported {disk.exported}, active nodes {tag.active_nodes}"
+    if (
+        wanted
+        and tag.publication
+        and disk.setting("nvme-tcp-server-nqn", "") != names.subnqn(slot, tag.publication.epoch)
+    ):
+        yield f"{slot}: exported under an NQN that the tag does not know"
+
+
+def _leaves(now: Holdings, records: Mapping[str, VolumeRecord]) -> Iterator[str]:
+    known = {f"{record.slot}.{record.backing}" for record in records.values()}
+    for leaf in sorted(now.leaves):
+        parts = [part for part in leaf.split("/") if names.parse_backing(part) is not None]
+        if parts and parts[0].removesuffix(".img") not in known and PREFIX in leaf:
+            yield f"{leaf}: left behind"
+
+
+def _promises(promises: Promises, records: Mapping[str, VolumeRecord]) -> Iterator[str]:
+    found = {record.volume_id: record for record in records.values()}
+    for volume_id, size in promises.exists.items():
+        if volume_id in promises.unsure:
+            continue
+        if volume_id not in found:
+            yield f"{volume_id}: was acknowledged and is not there"
+        elif found[volume_id].capacity_bytes != size:
+            yield f"{volume_id}: has {found[volume_id].capacity_bytes} bytes; {size} were acknowledged"
+    for volume_id in promises.gone - promises.unsure:
+        if volume_id in found:
+            yield f"{volume_id}: was acknowledged as deleted and is there"
+    for volume_id, nodes in promises.published.items():
+        if volume_id in promises.unsure or volume_id not in found:
+            continue
+        tag = parse_tag(found[volume_id].tag)
+        active = tuple(node.node for node in tag.active_nodes) if tag else ()
+        if active != nodes:
+            yield f"{volume_id}: published to {active}; the orchestrator was told {nodes}"
+
+
+def _difference(before: Holdings, now: Holdings) -> str:
+    slots = {slot for slot in {*before.items, *now.items} if before.items.get(slot) != now.items.get(slot)}
+    return f"items {sorted(slots)}, files {sorted(before.leaves ^ now.leaves)}"

@@ -1,0 +1,60 @@
+"""A small container orchestrator: calls a controller as external-provisioner and external-attacher do.
+
+It calls again while the answer is a maybe (`NotFinal`), and takes every other error for final.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import TypeVar
+
+import trio
+
+from rdscsi import names
+from rdscsi.errors import NotFinal
+from rdscsi.model import (
+    MIB,
+    AccessMode,
+    AccessType,
+    CapacityRange,
+    PublishRequest,
+    Volume,
+    VolumeCapability,
+    VolumeRequest,
+)
+
+T = TypeVar("T")
+
+FILESYSTEM = VolumeCapability(AccessType.MOUNT, AccessMode.SINGLE_NODE_WRITER, "ext4")
+BLOCK = VolumeCapability(AccessType.BLOCK, AccessMode.SINGLE_NODE_WRITER)
+NODE_A, NODE_B = names.node_id("node-a"), names.node_id("node-b")
+
+FIRST_PAUSE, LONGEST_PAUSE = 1.0, 30.0
+
+
+def wish(
+    name: str, size_bytes: int = 64 * MIB, *, parameters: Mapping[str, str] | None = None, limit_bytes: int = 0
+) -> VolumeRequest:
+    """A CreateVolume request."""
+    return VolumeRequest(name, CapacityRange(size_bytes, limit_bytes), (FILESYSTEM,), parameters or {})
+
+
+def attach(
+    volume: Volume | str, node_id: str = NODE_A, capability: VolumeCapability = FILESYSTEM, *, readonly: bool = False
+) -> PublishRequest:
+    """A ControllerPublishVolume request."""
+    volume_id = volume if isinstance(volume, str) else volume.volume_id
+    return PublishRequest(volume_id, node_id, capability, readonly)
+
+
+async def settle(call: Callable[[], Awaitable[T]], *, patience: float = 3600.0) -> T:
+    """Call until the answer is final, with growing pauses, as the sidecars do; return it or raise it.
+
+    Raises trio.TooSlowError when that takes longer than `patience` seconds.
+    """
+    pause = FIRST_PAUSE
+    with trio.fail_after(patience):
+        while True:
+            try:
+                return await call()
+            except NotFinal:
+                await trio.sleep(pause)
+            pause = min(2 * pause, LONGEST_PAUSE)

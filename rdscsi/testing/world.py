@@ -1,0 +1,201 @@
+"""A world for the controller half: an appliance that survives, and processes of the driver that come and go over it.
+
+Time is Trio's (give it a mock clock), the journal is a real file, SQL runs in place. `World.process` is one life of
+the controller; `World.crash` ends it as SIGKILL would: nothing that it still does reaches the appliance, or the journal
+that the next life opens.
+"""
+
+import random
+import shutil
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import trio
+
+from rdscsi import names
+from rdscsi.controller.controller import Controller, make_controller
+from rdscsi.controller.options import ControllerOptions
+from rdscsi.journal import Journal, Precautions, open_journal
+from rdscsi.journal.writer import Moment
+from rdscsi.model import GIB, Portal
+from rdscsi.operations import Operations
+from rdscsi.routeros.console import Console
+from rdscsi.routeros.device import DeviceSettings
+from rdscsi.simulator import Appliance, ApplianceOptions, PoolOptions
+from rdscsi.simulator.faults import Fault, Faults
+from rdscsi.simulator.sessions import Sessions
+from rdscsi.testing.clock import TrioClock, wall_clock
+from rdscsi.testing.strikes import Levers, Strikes
+from rdscsi.testing.transport import Link, MemoryTransport
+
+CLUSTER = "11111111-2222-3333-4444-555555555555"
+BACKEND = "rds"
+OPTIONS = ControllerOptions(cluster_id=CLUSTER, backend=BACKEND, portals=(Portal("192.0.2.10", 4420),))
+SETTINGS = DeviceSettings(backend=BACKEND, cluster_id=CLUSTER, pool_slot="pool1")
+APPLIANCE = ApplianceOptions(pool=PoolOptions(size=1024 * GIB), initial_uptime=3600.0)
+
+
+@dataclass(slots=True)
+class Process:
+    """One life of the controller."""
+
+    controller: Controller
+    journal: Journal
+    operations: Operations
+    link: Link
+
+    async def wait_ready(self) -> None:
+        """Wait until the inventory is complete. Bounded by the caller."""
+        while not self.controller.backend.complete:  # noqa: ASYNC110 - virtual time
+            await trio.sleep(0.01)
+
+
+class World:
+    """What outlives processes. `seed` decides ids, epochs and delays; `strikes` what goes wrong.
+
+    Made by `open_world`, whose nursery runs the lines whose sessions have died.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        nursery: trio.Nursery,
+        options: ControllerOptions = OPTIONS,
+        settings: DeviceSettings = SETTINGS,
+        appliance: ApplianceOptions | None = None,
+        seed: int = 0,
+        connections: int = 4,
+        delay: Callable[[random.Random], float] = lambda _: 0.0,
+    ) -> None:
+        self.directory = directory
+        self.options = options
+        self.settings = settings
+        self.connections = connections
+        self.clock = TrioClock()
+        self.appliance = Appliance(directory / "appliance", appliance or APPLIANCE, clock=self.clock)
+        self.sessions = Sessions(self.appliance, Faults(seed=seed))
+        self.random = random.Random(seed)  # noqa: S311 - repeatable on purpose
+        self.link = Link(dead=True)
+        self.lives = 0
+        self._nursery = nursery
+        self._delay = delay
+        self._scope = trio.CancelScope()
+        self.strikes = Strikes(
+            Levers(
+                crash=self.crash,
+                stop=self.stop,
+                add_fault=lambda fault: self._strike(fault),
+                reboot=self.appliance.reboot,
+            )
+        )
+        self.appliance.before_mutation = lambda path, arguments: self.strikes.statement()
+
+    @property
+    def faults(self) -> Faults:
+        """What goes wrong with console lines."""
+        return self.sessions.faults
+
+    @property
+    def journal_path(self) -> Path:
+        """The journal's file as the last crash left it."""
+        return self.directory / f"journal-{self.lives}.db"
+
+    @asynccontextmanager
+    async def process(self, journal: Path | None = None, *, ready: bool = True) -> AsyncIterator[Process]:
+        """Run one controller while the body runs. A crash inside ends the body too, without an error."""
+        link = self.link = Link()
+        path = journal or self.journal_path
+        with trio.CancelScope() as scope:
+            self._scope = scope
+            opened = open_journal(
+                path,
+                now=wall_clock,
+                inline=True,
+                new_id=self._new_id,
+                watch=lambda moment: self._watch(link, moment),
+                precautions=Precautions(backups=0, ballast_bytes=0),
+            )
+            async with opened as own, trio.open_nursery() as nursery:
+                process = self._made(own, Operations(nursery, deadline=self.options.operation_deadline), link)
+                nursery.start_soon(process.controller.keep)
+                if ready:
+                    await process.wait_ready()
+                yield process
+                nursery.cancel_scope.cancel()
+
+    def crash(self) -> None:
+        """End the process as SIGKILL does, here and now: the journal survives as its files stand in this moment."""
+        former = self.journal_path
+        self.lives += 1
+        for suffix in ("", "-wal"):
+            source = former.with_name(former.name + suffix)
+            if source.exists():
+                shutil.copyfile(source, self.journal_path.with_name(self.journal_path.name + suffix))
+        self.link.dead = True
+        self._scope.cancel()
+
+    def stop(self) -> None:
+        """End the process as a signal does whose grace is over: everything is cancelled, and may still tidy up."""
+        self._scope.cancel()
+
+    def close(self) -> None:
+        """Let go of the appliance's state."""
+        self.appliance.close()
+
+    def _made(self, journal: Journal, operations: Operations, link: Link) -> Process:
+        transport = MemoryTransport(
+            self.sessions,
+            self.clock,
+            link=link,
+            delay=lambda: self._delay(self.random),
+            connections=self.connections,
+            before=self.strikes.line,
+            after=self._after_line,
+        )
+        controller = make_controller(
+            console=Console(transport),
+            journal=journal,
+            operations=operations,
+            options=self.options,
+            settings=self.settings,
+            now=wall_clock,
+            entropy=self.random.randbytes,
+        )
+        return Process(controller, journal, operations, link)
+
+    def _strike(self, fault: Fault) -> None:
+        self.faults.add(fault, times=1)
+
+    def _watch(self, link: Link, moment: Moment) -> None:
+        """A dead process commits to a file that nobody opens again; that is no effect."""
+        if not link.dead:
+            self.strikes.commit(moment)
+
+    def _after_line(self) -> None:
+        self.strikes.answer()
+        due = self.sessions.next_due()
+        if due is not None:
+            self._nursery.start_soon(self._run_due, due)
+
+    async def _run_due(self, seconds: float) -> None:
+        await trio.sleep(seconds)
+        self.sessions.run_due()
+
+    def _new_id(self) -> str:
+        return names.operation_id(self.random.randbytes(8))
+
+
+@asynccontextmanager
+async def open_world(directory: Path, **settings: Any) -> AsyncIterator[World]:  # Any: those of World
+    """Make a world in an empty directory. Needs a Trio run, for its clock."""
+    async with trio.open_nursery() as nursery:
+        world = World(directory, nursery=nursery, **settings)
+        try:
+            yield world
+        finally:
+            nursery.cancel_scope.cancel()
+            world.close()

@@ -1,0 +1,77 @@
+"""The images that the cluster needs beside the driver's: pause, a small system for test pods, the CSI sidecars.
+
+Sidecars go by the names and versions that the chart gives them, so that the chart is installed with its own values.
+"""
+
+import os
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+from cluster import images
+from cluster.build import pins
+from cluster.node import PAUSE_IMAGE
+from cluster.places import cache
+
+TEST_IMAGE = "e2e.test/busybox:1"
+SIDECAR_REGISTRY = "registry.k8s.io/sig-storage"
+SIDECARS = {
+    "csi-provisioner": "github.com/kubernetes-csi/external-provisioner/v6",
+    "csi-attacher": "github.com/kubernetes-csi/external-attacher/v4",
+    "csi-resizer": "github.com/kubernetes-csi/external-resizer/v2",
+    "csi-snapshotter": "github.com/kubernetes-csi/external-snapshotter/v8",
+}
+"""The Go module of each sidecar, whose pin is the tag of its image."""
+
+_BUSYBOX_PACKAGE = "busybox-static"
+_SECONDS = 300.0
+
+
+def sidecar_image(name: str) -> str:
+    """The image of a sidecar, at the version that is pinned."""
+    return f"{SIDECAR_REGISTRY}/{name}:{pins()[SIDECARS[name]]}"
+
+
+def archives(programs: Path) -> list[Path]:
+    """The archives of all images, made first where they are missing; they are kept with the programs."""
+    home = programs / "images"
+    home.mkdir(exist_ok=True)
+    pause = home / "pause.tar"
+    if not pause.exists():
+        images.write(pause, PAUSE_IMAGE, {"/pause": programs / "pause"}, ["/pause"])
+    test = home / "busybox.tar"
+    if not test.exists():
+        _write_test_image(test)
+    found = [pause, test]
+    for name in SIDECARS:
+        sidecar = home / f"{name}.tar"
+        if not sidecar.exists():
+            images.write(sidecar, sidecar_image(name), {f"/{name}": programs / name}, [f"/{name}"])
+        found.append(sidecar)
+    return found
+
+
+def _write_test_image(path: Path) -> None:
+    busybox = ensure_debian_program(_BUSYBOX_PACKAGE, "bin/busybox")
+    listed = subprocess.run((str(busybox), "--list"), capture_output=True, text=True, check=True, timeout=20).stdout
+    links = {f"/bin/{name}": "busybox" for name in listed.split() if name != "busybox"}
+    images.write(path, TEST_IMAGE, {"/bin/busybox": busybox}, ["/bin/sh"], links)
+
+
+def ensure_debian_program(package: str, inside: str) -> Path:
+    """A program out of a Debian package, which is fetched once and not installed. Raises CalledProcessError."""
+    kept = cache() / "debian" / package / Path(inside).name
+    if kept.exists():
+        return kept
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=kept.parent) as scratch:
+        work = Path(scratch)
+        fetch = ("apt-get", "-qq", "-o", "APT::Sandbox::User=root", "download", package)
+        subprocess.run(fetch, cwd=work, check=True, timeout=_SECONDS)
+        (archive,) = work.glob("*.deb")
+        subprocess.run(("dpkg-deb", "--extract", archive.name, "tree"), cwd=work, check=True, timeout=_SECONDS)
+        unfinished = kept.with_name(f".{kept.name}.{os.getpid()}")
+        shutil.copy2(work / "tree" / inside, unfinished)
+        unfinished.rename(kept)
+    return kept

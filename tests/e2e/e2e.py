@@ -1,0 +1,82 @@
+"""Real Kubernetes on this machine: `make e2e`, `make cluster`, `make cluster-down`.
+
+python tests/e2e/e2e.py build         build what is missing
+python tests/e2e/e2e.py up            start the cluster, with the driver and a simulated RDS, and leave it running
+python tests/e2e/e2e.py down          end it and clear up, whatever state it is in
+python tests/e2e/e2e.py run [NAME…]   start it, run the suite (or these scenarios), take it down
+"""
+
+import argparse
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+from cluster import build, catalogue, places, world
+from cluster.programs_in import InitFailed
+
+EXPECTED = (build.BuildFailed, world.ClusterFailed, InitFailed, subprocess.SubprocessError, RuntimeError, OSError)
+
+
+class Stopwatch:
+    """Tells what has been reached, and how long after the start and after the last time."""
+
+    def __init__(self) -> None:
+        self._began = self._last = time.monotonic()
+
+    def tell(self, text: str) -> None:
+        now = time.monotonic()
+        print(f"e2e: {now - self._began:7.1f} s  (+{now - self._last:5.1f})  {text}", flush=True)
+        self._last = now
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description="Real Kubernetes on this machine.")
+    verbs = parser.add_subparsers(dest="verb", required=True)
+    verbs.add_parser("build", help="build what is missing")
+    up = verbs.add_parser("up", help="start a cluster and leave it running")
+    up.add_argument("--bare", action="store_true", help="without the driver and the simulated RDS")
+    verbs.add_parser("down", help="end the cluster and clear up")
+    verbs.add_parser("status", help="what runs")
+    chosen = parser.parse_args(arguments)
+    clock = Stopwatch()
+    try:
+        return _do(chosen, clock)
+    except EXPECTED as error:
+        print(f"e2e: {chosen.verb} failed: {error}", file=sys.stderr, flush=True)
+        return 1
+
+
+def _do(chosen: argparse.Namespace, clock: Stopwatch) -> int:
+    state = places.state()
+    if chosen.verb == "down":
+        world.down(state, tell=clock.tell)
+        clock.tell("nothing is left")
+        return 0
+    programs = build.programs()
+    archives = catalogue.archives(programs)
+    clock.tell(f"programs and images are in {programs}")
+    match chosen.verb:
+        case "status":
+            print(world.describe(world.find(state, programs)))
+        case "up":
+            _up(state, programs, archives, clock)
+    return 0
+
+
+def _up(state: places.State, programs: Path, archives: Sequence[Path], clock: Stopwatch) -> None:
+    try:
+        world.up(state, programs, archives, leash=None, tell=clock.tell)
+    except BaseException:
+        world.down(state, tell=clock.tell)
+        raise
+    clock.tell(f"kubectl is {state.kubectl}")
+
+
+if __name__ == "__main__":
+    os.chdir(places.ROOT)
+    sys.exit(main())

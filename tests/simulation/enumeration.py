@@ -1,0 +1,161 @@
+"""One schedule of the enumeration: a call under some strikes, what the orchestrator does then, and how it ends."""
+
+import enum
+import itertools
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import trio
+import trio.testing
+
+from rdscsi.errors import DriverError, NotFinal, Quarantined
+from rdscsi.simulator import ApplianceOptions, Behaviour, PoolOptions
+from rdscsi.testing.invariants import Holdings, Promises, holdings, violations
+from rdscsi.testing.orchestrator import settle
+from rdscsi.testing.strikes import Bug, Counting, Strike
+from rdscsi.testing.world import OPTIONS, Process, World, open_world
+from simulation.scenarios import VOLUME_ID, Scenario, Step, remove
+
+PATIENCE = 3000.0
+SETTLED_AFTER = 700.0
+FLUSH = 5.0
+
+
+class Reaction(enum.StrEnum):
+    """What the orchestrator does about a call that got no final answer."""
+
+    RETRIES = "retries"
+    GIVES_UP = "gives up"
+    DELETES = "deletes"
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """One run. `restart`: the process ends after the struck call, whatever became of it."""
+
+    scenario: Scenario
+    strikes: Sequence[Strike] = ()
+    reaction: Reaction = Reaction.RETRIES
+    restart: bool = False
+    flush_delay: float = 0.0
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What came of it."""
+
+    counting: Counting
+    wrong: list[str] = field(default_factory=list)
+    not_struck: int = 0
+
+
+def run(schedule: Schedule) -> Outcome:
+    """Run one schedule in a world of its own, in virtual time."""
+    clock = trio.testing.MockClock(autojump_threshold=0)
+    with tempfile.TemporaryDirectory(prefix="rdscsi-world-") as directory:
+        return trio.run(_run, schedule, Path(directory), clock=clock)
+
+
+async def _run(schedule: Schedule, directory: Path) -> Outcome:
+    pool = PoolOptions(size=1 << 40)
+    behaviour = Behaviour(config_flush_delay=schedule.flush_delay, pool_flush_delay=schedule.flush_delay)
+    appliance = ApplianceOptions(pool=pool, initial_uptime=3600.0, behaviour=behaviour)
+    options = replace(OPTIONS, flush_delay=schedule.flush_delay, abandon_after=300.0, refresh_every=300.0)
+    async with open_world(directory, appliance=appliance, options=options) as world:
+        return await _Run(world, schedule).through()
+
+
+class _Run:
+    def __init__(self, world: World, schedule: Schedule) -> None:
+        self.world = world
+        self.schedule = schedule
+        self.promises = Promises()
+        self.final = False
+        self.wrong: list[str] = []
+        self.before = Holdings({}, frozenset())
+
+    async def through(self) -> Outcome:
+        world = self.world
+        _strangers(world)
+        async with world.process() as process:
+            await self._struck(process)
+        counting = world.strikes.counting
+        not_struck = world.strikes.left
+        world.strikes.disarm()
+        with trio.fail_after(10 * PATIENCE):
+            async with world.process(ready=False) as process:
+                await self._react(process)
+                await trio.sleep(SETTLED_AFTER)
+                self.wrong += await violations(world.appliance, process.journal, self.promises, self.before)
+        return Outcome(counting, self.wrong, not_struck)
+
+    async def _struck(self, process: Process) -> None:
+        for step in self.schedule.scenario.before:
+            await settle(lambda step=step: step(process.controller, self.promises))  # type: ignore[misc]
+        await trio.sleep(10 * FLUSH)
+        self.schedule.scenario.meddle(self.world)
+        self.before = holdings(self.world.appliance)
+        self.world.strikes.arm(self.schedule.strikes)
+        self.final = await self._called(process)
+        if not self.final and not self.schedule.restart:
+            await self._react(process)
+            await trio.sleep(SETTLED_AFTER)
+
+    async def _called(self, process: Process) -> bool:
+        """Call once; tell whether the answer was final. A final error must leave nothing of ours half made."""
+        try:
+            await self.schedule.scenario.call(process.controller, self.promises)
+        except (NotFinal, Bug):  # the edge answers ABORTED for a bug
+            return False
+        except DriverError:
+            self.promises.unsure.discard(VOLUME_ID)
+        self.wrong += [
+            f"a final answer with an open operation: {one.kind}" for one in await process.journal.open_operations()
+        ]
+        return True
+
+    async def _react(self, process: Process) -> None:
+        """Do what the orchestrator does, in this process or in the next one. After a final answer it asks once more."""
+        if not self.final and self.schedule.reaction is Reaction.GIVES_UP:
+            self.promises.unsure.add(VOLUME_ID)
+            return
+        call = self.schedule.scenario.call
+        if not self.final and self.schedule.reaction is Reaction.DELETES:
+            call = remove
+        try:
+            await settle(lambda: call(process.controller, self.promises), patience=PATIENCE)
+        except DriverError:
+            self.promises.unsure.discard(VOLUME_ID)
+        except trio.TooSlowError:
+            await self._explain(call, process)
+        self.final = True
+
+    async def _explain(self, call: Step, process: Process) -> None:
+        """Ask once more, in a quiet moment. Only a quarantine that the scenario brings with it may hold for ever."""
+        await trio.sleep(10.0)
+        try:
+            await call(process.controller, self.promises)
+            self.wrong.append(f"no final answer within {PATIENCE:g} s")
+        except NotFinal as error:
+            if not (self.schedule.scenario.quarantines and isinstance(error, Quarantined)):
+                self.wrong.append(f"no final answer within {PATIENCE:g} s: {type(error).__name__}: {error}")
+
+
+def _strangers(world: World) -> None:
+    """What others keep on the appliance."""
+    for line in (
+        "/disk/btrfs/subvolume/add fs=pool1 name=backups",
+        "/file/add name=pool1/notes.txt contents=mine",
+        "/disk/add type=file slot=backup file-path=pool1/backups/b.img file-size=1048576 comment=mine",
+        "/disk/btrfs/subvolume/add fs=pool1 name=rdscsi",
+        "/disk/btrfs/subvolume/add fs=pool1 name=rdscsi/vaaaaaa-aaaaaaaaaaaaaaaaaaaaaaaa.aaaaaaaaaaaaa",
+    ):
+        answer = world.appliance.run(line)
+        assert answer == "", f"{line}: {answer}"
+
+
+def reactions() -> Iterator[tuple[Reaction, bool]]:
+    """Every reaction, in the same process and after a restart."""
+    return itertools.product(Reaction, (False, True))

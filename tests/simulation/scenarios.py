@@ -1,0 +1,127 @@
+"""The calls whose every effect is struck: what is there before, the call itself, and what its answer promises."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+
+from rdscsi import names
+from rdscsi.controller.controller import Controller
+from rdscsi.model import GIB, MIB, CapacityRange, Volume
+from rdscsi.testing.invariants import Promises
+from rdscsi.testing.orchestrator import BLOCK, FILESYSTEM, NODE_A, NODE_B, attach, wish
+from rdscsi.testing.world import BACKEND, CLUSTER, World
+
+VOLUME_ID = names.volume_id(BACKEND, names.slot(names.KIND_VOLUME, CLUSTER, "pvc-1"))
+SIZE = 64 * MIB
+
+Step = Callable[[Controller, Promises], Awaitable[object]]
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """`before` runs with nothing going wrong, `call` is struck. `meddle` is what others did to the appliance.
+
+    `quarantines`: what they did is for a person to judge, so that some calls about the volume are never answered.
+    """
+
+    before: tuple[Step, ...]
+    call: Step
+    meddle: Callable[[World], None] = lambda world: None
+    quarantines: bool = False
+
+
+async def create(controller: Controller, promises: Promises) -> Volume:
+    """Create the volume."""
+    volume = await controller.create_volume(wish("pvc-1", SIZE))
+    promises.made(volume)
+    return volume
+
+
+async def create_giant(controller: Controller, promises: Promises) -> None:
+    """Create a volume for which there is no room; the figures that the driver has are too good."""
+    controller.backend.space.saw(None)
+    promises.made(await controller.create_volume(wish("pvc-1", 4096 * GIB)))
+
+
+async def delete(controller: Controller, promises: Promises) -> None:
+    """Delete the volume."""
+    promises.unsure.add(VOLUME_ID)
+    await controller.delete_volume(VOLUME_ID)
+    promises.exists.pop(VOLUME_ID, None)
+    promises.published.pop(VOLUME_ID, None)
+    promises.gone.add(VOLUME_ID)
+    promises.unsure.discard(VOLUME_ID)
+
+
+async def remove(controller: Controller, promises: Promises) -> None:
+    """Give the volume up: cut every node off, then delete."""
+    await unpublish("")(controller, promises)
+    await delete(controller, promises)
+
+
+def publish(node: str = NODE_A, *, block: bool = False) -> Step:
+    """Publish the volume to a node."""
+
+    async def call(controller: Controller, promises: Promises) -> Mapping[str, str]:
+        promises.unsure.add(VOLUME_ID)
+        context = await controller.publish_volume(attach(VOLUME_ID, node, BLOCK if block else FILESYSTEM))
+        promises.published[VOLUME_ID] = (node,)
+        promises.unsure.discard(VOLUME_ID)
+        return context
+
+    return call
+
+
+def unpublish(node: str = NODE_A) -> Step:
+    """Unpublish it from a node, or with an empty name from all."""
+
+    async def call(controller: Controller, promises: Promises) -> None:
+        promises.unsure.add(VOLUME_ID)
+        await controller.unpublish_volume(VOLUME_ID, node)
+        left = [one for one in promises.published.get(VOLUME_ID, ()) if node and one != node]
+        promises.published[VOLUME_ID] = tuple(left)
+        promises.unsure.discard(VOLUME_ID)
+
+    return call
+
+
+def expand(size: int = 2 * SIZE) -> Step:
+    """Grow the volume."""
+
+    async def call(controller: Controller, promises: Promises) -> None:
+        promises.unsure.add(VOLUME_ID)
+        grown = await controller.expand_volume(VOLUME_ID, CapacityRange(size), None)
+        promises.exists[VOLUME_ID] = grown.capacity_bytes
+        promises.unsure.discard(VOLUME_ID)
+
+    return call
+
+
+def take_slot(world: World) -> None:
+    """A stranger's disk sits in the volume's slot."""
+    world.appliance.run("/file/add name=pool1/strange type=directory")
+    slot = names.parse_volume_id(VOLUME_ID)
+    assert slot is not None
+    world.appliance.run(
+        f'/disk/add type=file slot={slot.slot} file-path=pool1/strange/x.img file-size=1048576 comment="not yours"'
+    )
+
+
+SCENARIOS: Mapping[str, Scenario] = {
+    "create": Scenario((), create),
+    "create again": Scenario((create,), create),
+    "create, slot taken": Scenario((), create, take_slot, quarantines=True),
+    "create after delete": Scenario((create, delete), create),
+    "delete": Scenario((create,), delete),
+    "delete what is gone": Scenario((create, delete), delete),
+    "delete after use": Scenario((create, publish(), unpublish()), delete),
+    "publish": Scenario((create,), publish()),
+    "publish block": Scenario((create,), publish(block=True)),
+    "publish again": Scenario((create, publish()), publish()),
+    "publish elsewhere": Scenario((create, publish(), unpublish()), publish(NODE_B)),
+    "publish in use": Scenario((create, publish()), publish(NODE_B)),
+    "unpublish": Scenario((create, publish()), unpublish()),
+    "unpublish again": Scenario((create, publish(), unpublish()), unpublish()),
+    "expand": Scenario((create,), expand()),
+    "expand in use": Scenario((create, publish()), expand()),
+    "expand beyond the pool": Scenario((create,), expand(4096 * GIB)),
+}
