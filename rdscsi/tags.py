@@ -102,8 +102,14 @@ class Tag:
     backing_uuid: str = ""
 
     def evolve(self, **changes: object) -> "Tag":
-        """Return the next generation of this tag with some fields changed."""
-        return replace(self, generation=self.generation + 1, **changes)  # type: ignore[arg-type]
+        """Return the next generation of this tag with some fields changed, as it will read back from the appliance.
+
+        Node ids may have become hashes on the way, so that only this form compares with what an answer shows.
+        """
+        following = replace(self, generation=self.generation + 1, **changes)  # type: ignore[arg-type]
+        read_back = parse_tag(render_tag(following))
+        assert read_back is not None, "what is rendered can be parsed"
+        return read_back
 
     @property
     def active_nodes(self) -> tuple[TaggedNode, ...]:

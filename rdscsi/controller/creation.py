@@ -39,7 +39,9 @@ async def create(backend: Backend, request: VolumeRequest) -> Volume:
     record = await backend.journal.volume(backend.volume_id(slot))
     if record is not None:
         backend.refuse_held(record)
-        if record.state != "creating":
+        if record.state == "deleting":
+            raise OperationPending(f"{record.volume_id} is being deleted; a volume of that name can be made after that")
+        if record.state == "ready":
             return await _confirm(backend, record, request)
         _refuse_other_attempt(record, request, size)
     wanted: dict[str, Json] = {

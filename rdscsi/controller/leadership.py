@@ -62,7 +62,7 @@ async def _first(backend: Backend, counter: int) -> Marker:
         token_counter=_above(counter, answer),
         token_random=_random(backend),
     )
-    await backend.device.make_marker(marker)
+    await backend.device.make_marker(marker, first=not _objects(answer))
     return marker
 
 

@@ -9,7 +9,7 @@ import asyncio
 import socket
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from grpclib.config import Configuration
 from grpclib.const import Cardinality, Handler
@@ -24,7 +24,6 @@ from grpclib.server import Stream
 from h2.config import H2Configuration
 from h2.errors import ErrorCodes
 from h2.events import UnknownFrameReceived
-from h2.exceptions import ProtocolError
 
 from rdscsi.csi.drain import InFlight
 from rdscsi.csi.unix_socket import BACKLOG
@@ -164,11 +163,6 @@ class _Acceptor(Acceptor):
         task.add_done_callback(lambda _: release())  # a task that is cancelled before its first step does not
         self.accepted(fields[":path"], task)
 
-    def cancel(self, stream: HttpStream) -> None:
-        """Called for each RST_STREAM; the task may be done and forgotten."""
-        if stream in self._tasks:
-            super().cancel(stream)
-
 
 class _Connection(H2Protocol):
     """One connection, as asyncio sees it."""
@@ -183,14 +177,14 @@ class _Connection(H2Protocol):
         super().__init__(acceptor, _WINDOWS.__for_server__(), _H2)
         self._opened = opened
         self._closed = closed
-        self._transport: asyncio.Transport | None = None
+        self._transport = asyncio.Transport()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Called once."""
         super().connection_made(transport)
         # RFC 9113, 5.5: frames of unknown types are ignored. grpclib raises.
         self.processor.processors[UnknownFrameReceived] = lambda event: None
-        self._transport = transport if isinstance(transport, asyncio.Transport) else None
+        self._transport = cast("asyncio.Transport", transport)
         self._opened(self)
 
     def data_received(self, data: bytes) -> None:
@@ -201,6 +195,16 @@ class _Connection(H2Protocol):
             _log.warning("edge.connection_dropped", reason=f"{type(error).__name__}: {error}")
             self.processor.close("malformed")
 
+    def pause_writing(self) -> None:
+        """Read no more from a peer that does not read: the answers to its pings would fill the memory."""
+        super().pause_writing()
+        self._transport.pause_reading()
+
+    def resume_writing(self) -> None:
+        """The peer has read what was waiting."""
+        super().resume_writing()
+        self._transport.resume_reading()
+
     def connection_lost(self, exc: BaseException | None) -> None:
         """Called once, at the end."""
         super().connection_lost(exc)
@@ -209,18 +213,13 @@ class _Connection(H2Protocol):
     def say_goodbye(self) -> None:
         """Send GOAWAY, which tells the peer which calls were taken, and close once all that is written has gone."""
         if not self.connection.is_closing():
-            try:
-                self.connection._connection.close_connection()
-            except ProtocolError:
-                pass
-            else:
-                self.connection.flush()
+            self.connection._connection.close_connection()
+            self.connection.flush()
         self.processor.close("the server is ending")
 
     def abort(self) -> None:
         """Close without waiting for the peer."""
-        if self._transport is not None:
-            self._transport.abort()
+        self._transport.abort()
 
 
 def _sensible(headers: Headers) -> Headers:

@@ -31,6 +31,8 @@ T = TypeVar("T")
 PROBE_SECONDS = 30.0
 """The deadline of reading or writing a few MiB of a device."""
 
+BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+
 POLL_SECONDS = 0.2
 """How often sysfs is looked at while waiting, events or not."""
 
@@ -64,6 +66,10 @@ class LocalHost(Paths, ABC):
     @abstractmethod
     async def find_device(self, subnqn: str) -> Device | None:
         """See Host."""
+
+    async def boot_id(self) -> str:
+        """See Host."""
+        return await in_thread(lambda: BOOT_ID.read_text().strip())
 
     # --- devices
 

@@ -129,6 +129,10 @@ class Host(Protocol):
         """Which implementation this is: `kernel`, `loop` or `simulated`."""
         ...
 
+    async def boot_id(self) -> str:
+        """Return what differs after each start of the machine: then nothing is connected, and no number is valid."""
+        ...
+
     # --- devices
 
     async def connect(self, connection: Connection) -> Device:

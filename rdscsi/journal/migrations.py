@@ -10,6 +10,10 @@ from rdscsi.errors import SettingsInvalid
 from rdscsi.journal import schema
 
 
+class UnknownRevision(Exception):
+    """The schema of the file is none that these migrations lead to or from."""
+
+
 def directory() -> Path:
     """Find the migrations: inside the package when installed from a wheel, at the top of the tree in a checkout."""
     package = Path(__file__).resolve().parent
@@ -40,7 +44,7 @@ def migrate(connection: sa.Connection, revision: str | None = None) -> None:
     None means the newest, `base` no tables at all.
 
     Foreign keys must be off on this connection: SQLite alters a table by copying it, and dropping the old one would
-    cascade. They are checked here instead. Raises LookupError when the file's revision is unknown.
+    cascade. They are checked here instead. Raises UnknownRevision when this version does not know the file's.
     """
     from alembic import command
     from alembic.config import Config
@@ -56,7 +60,7 @@ def migrate(connection: sa.Connection, revision: str | None = None) -> None:
         known = {one.revision for one in script.walk_revisions()}
         now = stored_revision(connection)
         if now and now not in known:
-            raise LookupError(now)
+            raise UnknownRevision(now)
         if wanted == "base" or (now and wanted < now):
             command.downgrade(config, wanted)
         else:

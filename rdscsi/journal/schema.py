@@ -1,7 +1,8 @@
 """The tables. `migrations/` brings a file here step by step; a test proves that both ends are the same.
 
 Tables are STRICT, states and booleans are checked by the schema, and so is the rule that a subject has at most one open
-operation. To change anything: a new migration, `HEAD` below, and a dump of the old form in `tests/journal/old/`.
+operation. To change anything: a new migration, `HEAD` below, and a dump of the old form in `tests/journal/old/`. A
+table that is altered is copied, and the copy is neither STRICT nor AUTOINCREMENT unless told again (`table_kwargs`).
 """
 
 import sqlalchemy as sa

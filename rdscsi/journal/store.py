@@ -200,7 +200,7 @@ def _migrate(path: Path, stored: str) -> None:
     with make_engine(path, foreign_keys=False).begin() as connection:
         try:
             migrations.migrate(connection)
-        except LookupError:
+        except migrations.UnknownRevision:
             raise migrations.too_new(path, stored) from None
 
 

@@ -7,10 +7,11 @@ the journal's nursery.
 """
 
 import enum
+import sqlite3
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import sqlalchemy as sa
 import trio
@@ -26,8 +27,17 @@ Work = Callable[[sa.Connection], T]
 LINGER_SECONDS = 0.5  # how long breadcrumbs wait for a commit to ride with, before they cause one
 
 _log = logs.get_log()
-# The disk is not at fault when a statement breaks a rule or is wrong in itself.
-_OWN_FAULT = (sa.exc.IntegrityError, sa.exc.DataError, sa.exc.ProgrammingError, sa.exc.NotSupportedError)
+# The disk is not at fault when a statement breaks a rule or is wrong in itself (https://www.sqlite.org/rescode.html;
+# 0: Python refused it before SQLite saw it).
+_OWN_FAULT = {
+    0,
+    sqlite3.SQLITE_ERROR,
+    sqlite3.SQLITE_TOOBIG,
+    sqlite3.SQLITE_CONSTRAINT,
+    sqlite3.SQLITE_MISMATCH,
+    sqlite3.SQLITE_MISUSE,
+    sqlite3.SQLITE_RANGE,
+}
 
 
 class Moment(enum.Enum):
@@ -72,6 +82,7 @@ class Writer:
         self, connection: sa.Connection, *, ballast: Ballast, thread: SqlThread, watch: Watch = unwatched
     ) -> None:
         self._connection = connection
+        self._raw = cast("sqlite3.Connection", connection.connection.dbapi_connection)
         self._ballast = ballast
         self._watch = watch
         self._thread = thread
@@ -186,7 +197,7 @@ class Writer:
             if not (is_full(error) and self._ballast.release()):
                 raise
             _log.error("journal.disk_full", ballast="released", error=str(error))
-        self._undo()
+        self._raw.rollback()  # after a failed COMMIT SQLite may have done so, or not; SQLAlchemy does not look
         return self._attempt(batch)
 
     def _attempt(self, batch: list[_Item]) -> list[Exception | None]:
@@ -197,19 +208,12 @@ class Writer:
         try:
             with self._connection.begin_nested():
                 item.work(self._connection)
-        except sa.exc.DatabaseError as error:
-            if not isinstance(error, _OWN_FAULT):
-                raise
-            return error
-        except Exception as error:  # noqa: BLE001 - delivered to the one who waits for this item
-            return error
+        except Exception as error:
+            # SQLite undoes the whole transaction after some errors: nothing of it may go on then.
+            if self._raw.in_transaction and _own_fault(error):
+                return error  # delivered to the one who waits for this item
+            raise
         return None
-
-    def _undo(self) -> None:
-        """After a COMMIT that failed SQLite may or may not have undone the transaction; SQLAlchemy does not look."""
-        raw = self._connection.connection.dbapi_connection
-        assert raw is not None
-        raw.rollback()
 
     def _release(self) -> None:
         """Nobody waits for a writer that has ended: on the ordinary way out there is nobody left."""
@@ -219,6 +223,12 @@ class Writer:
             item.error = _failed(self._doom)
             item.error.__cause__ = self._doom
             item.done.set()
+
+
+def _own_fault(error: Exception) -> bool:
+    if isinstance(error, sa.exc.DatabaseError):
+        return getattr(error.orig, "sqlite_errorcode", 0) & 0xFF in _OWN_FAULT
+    return True
 
 
 def _failed(cause: Exception | None) -> JournalFailed:

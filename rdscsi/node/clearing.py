@@ -50,18 +50,21 @@ async def is_own(machine: Machine, mount: Mount, numbers: Sequence[Number]) -> b
     return mount.number[0] != 0 and not await machine.host.is_present(mount.number)
 
 
+async def refuse_foreign(machine: Machine, volume_id: str, scene: Scene, path: str) -> None:
+    """Raise NotPermittedNow when what is mounted at a path is not the volume."""
+    for mount in scene.at(path):
+        if not await is_own(machine, mount, scene.numbers):
+            raise NotPermittedNow(f"{volume_id}: what is mounted at {path} is not this volume: {mount.source}")
+
+
 async def refuse_users(machine: Machine, volume_id: str, scene: Scene, staging_target_path: str) -> None:
     """Raise NotPermittedNow when anybody uses the volume, or when what is mounted at its path is not the volume."""
-    for mount in scene.at(staging_target_path):
-        if not await is_own(machine, mount, scene.numbers):
-            raise NotPermittedNow(
-                f"{volume_id}: what is mounted at {staging_target_path} is not this volume: {mount.source}"
-            )
+    await refuse_foreign(machine, volume_id, scene, staging_target_path)
     elsewhere = [one for one in mounted_from(scene.mounts, scene.numbers) if one.mount_point != staging_target_path]
     users = [f"mounted at {one.mount_point}" for one in elsewhere]
     users += [f"published at {path}" for path in await _published(machine, volume_id, scene)]
     for subnqn in scene.connected:
-        users += await _holders(machine, subnqn)
+        users += await find_holders(machine, subnqn)
     if users:
         raise NotPermittedNow(f"{volume_id} is in use: {'; '.join(dict.fromkeys(users))}")
 
@@ -69,19 +72,20 @@ async def refuse_users(machine: Machine, volume_id: str, scene: Scene, staging_t
 async def _published(machine: Machine, volume_id: str, scene: Scene) -> list[str]:
     """The targets that can be used still: mounts, nodes with the volume's number, publishing that is unfinished."""
     paths = []
-    for path, record in (await machine.published(volume_id)).items():
-        if record is None:
+    for path, target in (await machine.published(volume_id)).items():
+        if not target.finished:
             paths.append(f"{path} (begun, not finished)")
         elif scene.at(path):
             paths.append(path)
-        elif record.access_type == "block":
+        elif target.access_type == "block":
             state = await machine.host.path_state(path)
             if state.kind is PathKind.BLOCK_DEVICE and state.number in scene.numbers:
                 paths.append(path)
     return paths
 
 
-async def _holders(machine: Machine, subnqn: str) -> list[str]:
+async def find_holders(machine: Machine, subnqn: str) -> list[str]:
+    """Say who else than a mount uses a volume's device; nobody when it cannot be looked at."""
     try:
         device = await machine.host.find_device(subnqn)
     except DeviceUnavailable:
@@ -102,7 +106,7 @@ async def clear(
         await _unmount(machine, operation, scene, staging_target_path, record)
     for subnqn in scene.connected:
         # Only now can be seen who has it mounted where we cannot look.
-        if users := await _holders(machine, subnqn):
+        if users := await find_holders(machine, subnqn):
             raise OperationPending(f"{subnqn} is not disconnected, for it is in use: {'; '.join(users)}")
         await operation.step("disconnect", subnqn)
         await machine.host.disconnect(subnqn)

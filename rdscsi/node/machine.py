@@ -9,7 +9,7 @@ import trio
 from rdscsi import names
 from rdscsi.errors import InvalidRequest
 from rdscsi.host.ports import Connection, Host, Mount, Number
-from rdscsi.journal import Journal, TargetRecord
+from rdscsi.journal import Journal
 from rdscsi.model import Portal
 
 STAGE, UNSTAGE, EXPAND = "stage", "unstage", "node-expand"
@@ -17,6 +17,15 @@ STAGE, UNSTAGE, EXPAND = "stage", "unstage", "node-expand"
 
 PUBLISH, UNPUBLISH = "node-publish", "node-unpublish"
 """Kinds of operations whose subject is the target path; the volume id is in the request."""
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """How a volume is published at a path, or is about to be."""
+
+    access_type: str
+    access_mode: str
+    finished: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,14 +60,16 @@ class Machine:
         """Return what is connected of a volume, in whatever epoch: NQNs, with the numbers of their devices."""
         return dict(await self.host.connected(f"{names.NQN_PREFIX}:{slot}:"))
 
-    async def published(self, volume_id: str) -> dict[str, TargetRecord | None]:
-        """Return the target paths of a volume; None for one whose publishing was begun and not finished."""
-        unfinished = [
-            one.subject
+    async def published(self, volume_id: str) -> dict[str, Target]:
+        """Return the target paths of a volume, those included whose publishing was begun and not finished."""
+        targets = {
+            one.subject: Target(str(one.request["access_type"]), str(one.request["access_mode"]), finished=False)
             for one in await self.journal.open_operations()
-            if one.kind == PUBLISH and one.request.get("volume_id") == volume_id
-        ]
-        return dict.fromkeys(unfinished) | {one.target_path: one for one in await self.journal.targets(volume_id)}
+            if one.kind == PUBLISH and one.request["volume_id"] == volume_id
+        }
+        for record in await self.journal.targets(volume_id):
+            targets[record.target_path] = Target(record.access_type, record.access_mode, finished=True)
+        return targets
 
 
 def parse_portals(text: str) -> tuple[Portal, ...]:

@@ -51,6 +51,11 @@ async def grow_to_fill(machine: Machine, operation: Operation, device: Device, m
         _log.warning("filesystem.not_grown", device=device.path, reason=str(error))
 
 
+def usable(mounted: Mount, *, readonly: bool) -> bool:
+    """Tell whether a mount has the access that it is to have; an error makes the filesystem itself read-only."""
+    return readonly == (mounted.readonly or options.READONLY in mounted.super_options)
+
+
 async def unmount_all(machine: Machine, path: str) -> None:
     """Take off mounts until mountinfo shows none at the path.
 

@@ -1,13 +1,13 @@
 """Device nodes at the targets of block volumes. A node is a number, and the kernel hands numbers out anew.
 
 A node that outlived its device would open whatever volume is given its number next. So it is removed before anything
-is connected, and once at the start; `Machine.nodes` keeps two operations from looking and acting in turns.
+is connected, all of them after a reboot; `Machine.nodes` keeps two operations from looking and acting in turns.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from rdscsi import names
-from rdscsi.errors import NotPermittedNow, NotSupported, OperationPending
+from rdscsi.errors import NotFinal, NotPermittedNow, NotSupported, OperationPending
 from rdscsi.host.ports import Device, Number, PathKind
 from rdscsi.journal import TargetRecord
 from rdscsi.node.machine import PUBLISH, Machine
@@ -43,26 +43,35 @@ async def ensure_node(machine: Machine, device: Device, path: str, *, readonly: 
             raise OperationPending(f"{path}: {state.kind.value} {state.number}, and not {device.path} {device.number}")
 
 
-async def remove_stale(machine: Machine) -> list[str]:
-    """Remove the nodes at block targets whose volume's device does not have their number now; return their paths.
+async def remove_stale(machine: Machine, *, rebooted: bool = False) -> dict[Number, str]:
+    """Remove the nodes at block targets whose volume's device does not have their number now.
 
-    The records stay: the volume is published there as far as the orchestrator knows. Raises NotFinal for a path that
-    cannot be looked at: what it would open cannot be told, so nothing new may be connected.
+    `rebooted`: none of them is valid. The records stay: the volume is published there as far as the orchestrator knows.
+    Returns the numbers that are still reachable, with the path at which: no device may be used that is given one.
     """
-    removed = []
+    left: dict[Number, str] = {}
     async with machine.nodes:
         candidates = await _block_targets(machine)
         connected = await machine.host.connected(f"{names.NQN_PREFIX}:") if candidates else {}
         for path, volume_id in candidates.items():
-            state = await machine.host.path_state(path)
-            if state.kind is not PathKind.BLOCK_DEVICE or state.number in _numbers(connected, volume_id):
-                continue
-            await unmount_all(machine, path)
-            if (await machine.host.path_state(path)).kind is PathKind.BLOCK_DEVICE:
-                await machine.host.remove(path)
-            _log.warning("node.stale", path=path, volume=volume_id, number=state.number)
-            removed.append(path)
-    return removed
+            valid = [] if rebooted else _numbers(connected, volume_id)
+            try:
+                await _remove_unless(machine, path, valid, left)
+            except (NotFinal, NotPermittedNow) as error:  # one bad path must not stop every volume (law 9)
+                _log.warning("node.stuck", path=path, volume=volume_id, reason=str(error))
+    return left
+
+
+async def _remove_unless(machine: Machine, path: str, valid: Collection[Number], left: dict[Number, str]) -> None:
+    state = await machine.host.path_state(path)
+    if state.number is None or state.number in valid:
+        return
+    _log.warning("node.stale", path=path, number=state.number)
+    left[state.number] = path
+    await unmount_all(machine, path)
+    if (await machine.host.path_state(path)).kind is PathKind.BLOCK_DEVICE:
+        await machine.host.remove(path)
+    del left[state.number]
 
 
 async def _block_targets(machine: Machine) -> dict[str, str]:

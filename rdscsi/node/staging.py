@@ -22,13 +22,20 @@ path is not forgotten.
 
 from dataclasses import replace
 
-from rdscsi.errors import DriverError, NotFinal, NotFound, NotPermittedNow, OperationPending
+from rdscsi.errors import (
+    DeviceUnavailable,
+    DriverError,
+    NotFinal,
+    NotFound,
+    NotPermittedNow,
+    OperationPending,
+)
 from rdscsi.host.ports import Device, Mount
 from rdscsi.journal import Operation, StageRecord, changes
 from rdscsi.model import AccessType, StageRequest
 from rdscsi.node import clearing, formatting, identity, mounting, nodes, options, wishes
 from rdscsi.node.clearing import Scene
-from rdscsi.node.machine import EXPAND, STAGE, UNSTAGE, Machine, mounted_from
+from rdscsi.node.machine import EXPAND, STAGE, UNSTAGE, Machine, mounted_at, mounted_from
 from rdscsi.node.wishes import Wish
 
 
@@ -46,12 +53,43 @@ async def stage(machine: Machine, request: StageRequest) -> None:
     record = await machine.journal.stage(request.volume_id)
     wishes.refuse_other(record, wish)
     begun = []
-    if record is None or (record.subnqn == wish.subnqn and record.state != "staged"):
+    if record is None or (wish.continues(record) and record.state != "staged"):
         begun.append(changes.put_stage(wish.record(record, state="staging", now=machine.now())))
     async with machine.journal.operation(
         STAGE, request.volume_id, wish.as_json(), supersedes=(STAGE, UNSTAGE, EXPAND), changes=begun
     ) as operation:
         await carry_out(machine, operation)
+
+
+async def stage_again(machine: Machine, record: StageRecord) -> None:
+    """Stage a volume as its record says. Raises as `stage`."""
+    wish = wishes.of_record(record)
+    async with machine.journal.operation(
+        STAGE, record.volume_id, wish.as_json(), supersedes=(STAGE, EXPAND)
+    ) as operation:
+        await carry_out(machine, operation)
+
+
+async def is_intact(machine: Machine, record: StageRecord) -> bool:
+    """Tell whether a staged volume is still connected and, for a filesystem, still mounted as it was.
+
+    Raises DeviceUnavailable while that cannot be told.
+    """
+    device = await machine.host.find_device(record.subnqn)
+    if device is None or record.access_type == AccessType.BLOCK.value:
+        return device is not None
+    at = mounted_at(await machine.host.mounts(), record.staging_target_path)
+    readonly = wishes.of_record(record).readonly
+    return bool(at) and at[-1].number == device.number and mounting.usable(at[-1], readonly=readonly)
+
+
+async def is_complete(machine: Machine, operation: Operation) -> bool:
+    """Tell whether all that an intent asks for is there, so that only its commit is missing."""
+    wish = wishes.of_intent(operation.subject, operation.request)
+    record = await machine.journal.stage(wish.volume_id)
+    if record is None or not wish.continues(record):
+        return False
+    return await is_intact(machine, wish.record(record, state="staging", now=machine.now()))
 
 
 async def carry_out(machine: Machine, operation: Operation) -> None:
@@ -61,65 +99,92 @@ async def carry_out(machine: Machine, operation: Operation) -> None:
     assert slot is not None, "only volumes of ours are staged"
     try:
         record = await _clear_older(machine, operation, wish, slot)
-        staged, made = await _realise(machine, operation, wish, record)
+        device = await _connect(machine, operation, wish, record)
+        staged = await _realise(machine, operation, wish, record, device)
     except NotFinal:
         raise
     except DriverError as error:
-        await _undo(machine, operation, wish, slot, error)
+        await undo(machine, operation, error)
         raise
-    used = formatting.permit_used(wish) if staged.access_type == AccessType.MOUNT.value else []
-    staged = replace(staged, formatted=staged.formatted or made)
+    used = formatting.permit_used(wish) if wish.access_type is AccessType.MOUNT else []
     await operation.finish(changes.put_stage(staged), *used, outcome=f"{staged.identity}, {staged.size_bytes} bytes")
 
 
 async def _clear_older(machine: Machine, operation: Operation, wish: Wish, slot: str) -> StageRecord:
-    """Clear away what is staged of other epochs; return the record of this one, in the journal.
+    """Clear away what is staged of other epochs or elsewhere; return this wish's record, which the journal has then.
 
-    Raises NotPermittedNow, with nothing changed, while somebody uses an older one.
+    Raises NotPermittedNow, with nothing changed, while somebody uses it.
     """
     record = await machine.journal.stage(wish.volume_id)
     scene = await clearing.look(machine, slot)
-    older = {subnqn: numbers for subnqn, numbers in scene.connected.items() if subnqn != wish.subnqn}
-    if older or (record is not None and record.subnqn != wish.subnqn):
+    moved = record is not None and not wish.continues(record)
+    others = {subnqn: own for subnqn, own in scene.connected.items() if moved or subnqn != wish.subnqn}
+    if others or moved:
         path = record.staging_target_path if record is not None else wish.staging_target_path
-        left = Scene(older, scene.mounts)
+        left = Scene(others, scene.mounts)
         await clearing.refuse_users(machine, wish.volume_id, left, path)
         await clearing.clear(machine, operation, left, path, record)
-    if record is None or record.subnqn != wish.subnqn:
+    if record is None or moved:
         record = wish.record(record, state="staging", now=machine.now())
         await operation.record(changes.put_stage(record))
     return record
 
 
-async def _realise(machine: Machine, operation: Operation, wish: Wish, record: StageRecord) -> tuple[StageRecord, bool]:
-    """Connect, prove, and for a filesystem mount; return the record of what is there, and whether mkfs ran."""
-    await nodes.remove_stale(machine)
+async def _connect(machine: Machine, operation: Operation, wish: Wish, record: StageRecord) -> Device:
+    """Return the connected device, proven to be this volume's."""
+    stuck = await nodes.remove_stale(machine)
     await operation.step("connect", wish.subnqn)
     device = await machine.host.connect(machine.connection(wish.subnqn, wish.portals))
-    mounts = await machine.host.mounts()
-    in_use = mounted_from(mounts, (device.number,))
-    identity.prove(record, device, same_connection=bool(in_use) or record.state == "staged")
-    fs_type, made = "", False
+    used = await _is_used(machine, device, wish)
+    if device.number in stuck and not used:
+        # Whoever opens that path would open this volume. It gets another number once the path is gone.
+        await machine.host.disconnect(wish.subnqn)
+        raise DeviceUnavailable(f"{wish.volume_id}: {device.path} can be opened through {stuck[device.number]}")
+    identity.prove(record, device, same_connection=used)
+    return device
+
+
+async def _is_used(machine: Machine, device: Device, wish: Wish) -> bool:
+    """Tell whether the volume is mounted, or published as a block device, through this very device."""
+    if mounted_from(await machine.host.mounts(), (device.number,)):
+        return True
+    for path in await machine.published(wish.volume_id):
+        if (await machine.host.path_state(path)).number == device.number:
+            return True
+    return False
+
+
+async def _realise(
+    machine: Machine, operation: Operation, wish: Wish, record: StageRecord, device: Device
+) -> StageRecord:
+    """Mount the filesystem, where one is wanted; return the record of what is there."""
+    staged = identity.seen(wish.record(record, state="staged", now=machine.now()), device, machine.now())
     if wish.access_type is AccessType.MOUNT:
-        fs_type, made = await _ensure_mounted(machine, operation, device, wish)
-    elif in_use:
-        raise NotPermittedNow(f"{wish.volume_id}: staged as a block device, and mounted at {in_use[0].mount_point}")
-    staged = wish.record(record, state="staged", now=machine.now())
-    return identity.seen(replace(staged, fs_type=fs_type), device, machine.now()), made
+        mounted, made = await _ensure_mounted(machine, operation, device, wish)
+        return replace(staged, fs_type=mounted.fs_type, formatted=staged.formatted or made)
+    if strangers := mounted_from(await machine.host.mounts(), (device.number,)):
+        raise NotPermittedNow(f"{wish.volume_id}: a block device here, and mounted at {strangers[0].mount_point}")
+    return staged
 
 
-async def _ensure_mounted(machine: Machine, operation: Operation, device: Device, wish: Wish) -> tuple[str, bool]:
-    mounted = await _find_mounted(machine, operation, device, wish)
-    made = False
-    if mounted is None:
+async def _ensure_mounted(machine: Machine, operation: Operation, device: Device, wish: Wish) -> tuple[Mount, bool]:
+    """Return the mount at the staging path, and whether its filesystem was made here and now."""
+    found = await _find_mounted(machine, operation, device, wish)
+    if found is not None:
+        await mounting.grow_to_fill(machine, operation, device, found)
+        return found, False
+    used = mounted_from(await machine.host.mounts(), (device.number,))
+    if used:  # through our own targets only; what is mounted is not probed, and certainly not formatted
+        fs_type, made = used[0].fs_type, False
+    else:
         fs_type, made = await formatting.ensure_filesystem(machine, operation, device, wish)
-        await mounting.mount(machine, operation, device, wish, fs_type)
-        mounted = await _find_mounted(machine, operation, device, wish)
-        if mounted is None:
-            raise OperationPending(f"{wish.volume_id}: mounted at {wish.staging_target_path}, and not seen there")
+    await mounting.mount(machine, operation, device, wish, fs_type)
+    found = await _find_mounted(machine, operation, device, wish)
+    if found is None:
+        raise OperationPending(f"{wish.volume_id}: mounted at {wish.staging_target_path}, and not to be seen there")
     if not made:
-        await mounting.grow_to_fill(machine, operation, device, mounted)
-    return mounted.fs_type, made
+        await mounting.grow_to_fill(machine, operation, device, found)
+    return found, made
 
 
 async def _find_mounted(machine: Machine, operation: Operation, device: Device, wish: Wish) -> Mount | None:
@@ -127,33 +192,35 @@ async def _find_mounted(machine: Machine, operation: Operation, device: Device, 
 
     Raises NotPermittedNow for what is in the way.
     """
-    path, mounts = wish.staging_target_path, await machine.host.mounts()
-    scene = Scene({wish.subnqn: (device.number,)}, mounts)
+    path = wish.staging_target_path
+    scene = Scene({wish.subnqn: (device.number,)}, await machine.host.mounts())
     at = scene.at(path)
-    if at and at[-1].number == device.number and at[-1].root == "/" and usable(at[-1], readonly=wish.readonly):
+    if at and at[-1].number == device.number and at[-1].root == "/" and mounting.usable(at[-1], readonly=wish.readonly):
         return at[-1]
-    # Whatever is here is of no use: of a device that is gone, or stopped by an error. It goes if nobody needs it.
-    await clearing.refuse_users(machine, wish.volume_id, scene, path)
-    if at:
+    await clearing.refuse_foreign(machine, wish.volume_id, scene, path)
+    targets = await machine.published(wish.volume_id)
+    for mount in mounted_from(scene.mounts, scene.numbers):
+        stopped = not mounting.usable(mount, readonly=wish.readonly) and options.READONLY in mount.super_options
+        if mount.mount_point != path and (stopped or mount.mount_point not in targets):
+            state = ", read-only after an error" if stopped else ""
+            raise NotPermittedNow(
+                f"{wish.volume_id}: mounted at {mount.mount_point}{state}; it must go from there first"
+            )
+    if at:  # of a device that is gone, or stopped by an error: of no use to anybody
         await operation.step("unmount stale", f"{at[-1].source} at {path}")
         await mounting.unmount_all(machine, path)
     return None
 
 
-def usable(mounted: Mount, *, readonly: bool) -> bool:
-    """Tell whether a mount has the access that it is to have; an error makes the filesystem itself read-only."""
-    if readonly:
-        return mounted.readonly or options.READONLY in mounted.super_options
-    return not mounted.readonly and options.READONLY not in mounted.super_options
-
-
-async def _undo(machine: Machine, operation: Operation, wish: Wish, slot: str, error: DriverError) -> None:
+async def undo(machine: Machine, operation: Operation, error: DriverError) -> None:
     """Take off what this operation put on, then close it as refused.
 
     Raises OperationPending when somebody uses it meanwhile: then it stays open.
     """
+    wish = wishes.of_intent(operation.subject, operation.request)
     record = await machine.journal.stage(wish.volume_id)
-    if record is None or record.state == "staged" or record.subnqn != wish.subnqn:
+    slot = machine.find_slot(wish.volume_id)
+    if slot is None or record is None or record.state == "staged" or not wish.continues(record):
         await operation.fail(error)
         return
     await operation.step("undo", str(error))

@@ -34,6 +34,10 @@ class Wish:
         """Whether nothing may be written, not even to make a filesystem."""
         return options.READONLY in self.options
 
+    def continues(self, record: StageRecord) -> bool:
+        """Tell whether a record is of this very staging: the same epoch at the same path."""
+        return (record.subnqn, record.staging_target_path) == (self.subnqn, self.staging_target_path)
+
     def as_json(self) -> dict[str, Json]:
         """Return the intent's request. It holds allowed mount options only, so nothing secret."""
         return {
@@ -107,6 +111,21 @@ def of_intent(volume_id: str, request: Mapping[str, Json]) -> Wish:
         fs_type=str(request["fs_type"]),
         options=tuple(map(str, flags)),
         format_permit=str(request["format_permit"]),
+    )
+
+
+def of_record(record: StageRecord) -> Wish:
+    """Return the wish that led to a record."""
+    return Wish(
+        volume_id=record.volume_id,
+        staging_target_path=record.staging_target_path,
+        subnqn=record.subnqn,
+        portals=parse_portals(record.portals),
+        access_type=AccessType(record.access_type),
+        access_mode=record.access_mode,
+        fs_type=record.fs_type,
+        options=tuple(json.loads(record.mount_flags)),
+        format_permit=record.format_permit,
     )
 
 

@@ -131,20 +131,26 @@ class Device:
 
     # --- the token
 
-    async def make_marker(self, marker: Marker) -> None:
-        """Make the first marker. Raises Changed when there is one already."""
+    async def make_marker(self, marker: Marker, *, first: bool) -> None:
+        """Make the marker where there is none. Raises Changed when there is one already.
+
+        `first`: nothing of this cluster is on the appliance, so that no line of an earlier controller can be out.
+        """
         path = f"{self.place.base_path}/{self.marker_slot}.img"
         window = self._window()
         line = surveys.first_marker(self.place, window, self.marker_slot, path, render_marker(marker))
-        await self._write_marker(line, marker, window)
+        await self._write_marker(line, marker)
+        if not first:
+            self._unsettle_statements()
 
     async def move_token(self, old: Marker, new: Marker) -> None:
         """Take the token. Raises Changed when the marker is not the one that was seen."""
         window = self._window()
         line = surveys.move_token(self.place, window, self.marker_slot, render_marker(old), render_marker(new))
-        await self._write_marker(line, new, window)
+        await self._write_marker(line, new)
+        self._unsettle_statements()
 
-    async def _write_marker(self, line: str, marker: Marker, window: Window) -> None:
+    async def _write_marker(self, line: str, marker: Marker) -> None:
         self._marker = None
         answer = await self._run(line)
         item = answer.disk(self.marker_slot)
@@ -152,7 +158,9 @@ class Device:
             raise UnexpectedAnswer(f"the marker reads {item.comment if item else None!r} after it was written")
         self._marker = marker
         self.fenced = False
-        # Lines of whoever held the token before fail their next check; a statement whose check passed may still run.
+
+    def _unsettle_statements(self) -> None:
+        """Lines of whoever held the token before fail their next check; a statement whose check passed may still run."""
         assert self._sighting is not None
         settled = self._sighting.at_most(trio.current_time()) + int(self.settings.longest_statement)
         self._all_unsettled_until = max(self._all_unsettled_until, settled)

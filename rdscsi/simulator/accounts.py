@@ -102,7 +102,7 @@ class Accounts:
         return [str(row["key"]) for row in self._records.rows("/user/ssh-keys").values() if row["user"] == name]
 
     def password_opens(self, name: str, password: str, *, beside_keys: bool) -> bool:
-        """Whether the password lets the user in: not beside a key unless that is set. An empty one takes any (§13.2)."""
+        """Whether the password lets the user in: beside a key only if that is set. An empty one takes any (§13.2)."""
         user = self._find(name)
         if user is None or (self.keys(name) and not beside_keys):
             return False

@@ -52,6 +52,11 @@ class Process:
         while not self.controller.backend.complete:  # noqa: ASYNC110 - virtual time
             await trio.sleep(0.01)
 
+    async def wait_settled(self) -> None:
+        """Wait until nothing is open in the journal. Bounded by the caller."""
+        while await self.journal.open_operations():
+            await trio.sleep(1.0)
+
 
 class World:
     """What outlives processes. `seed` decides ids, epochs and delays; `strikes` what goes wrong.

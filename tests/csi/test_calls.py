@@ -14,7 +14,7 @@ from raw_http2 import DELETE, data, headers, message, open_raw
 from rdscsi import errors
 from rdscsi.csi.pb.csi import v1 as pb
 from rdscsi.csi.schema import name_of, schema
-from rdscsi.csi.status import CODES, code_of
+from rdscsi.csi.status import code_of
 from rdscsi.observe import logs
 from rdscsi.operations import Operations
 
@@ -215,6 +215,23 @@ async def test_an_error_while_cleaning_up_after_a_cancellation_is_logged_and_har
     assert "in the cleaning up" in line["exception"]
 
 
+async def test_a_cancellation_in_a_group_is_a_cancellation(tmp_path: Path) -> None:
+    with captured() as logged, trio.fail_after(20):
+        async with open_edge(tmp_path / "csi.sock") as edge, open_client(edge.server.endpoint) as client:
+
+            async def work() -> None:
+                try:
+                    await trio.sleep_forever()
+                except trio.Cancelled as cancelled:
+                    raise BaseExceptionGroup("", [cancelled]) from None
+
+            edge.controller.work = work
+            await client.refusal(CHANGES, timeout=0.1)
+            assert await client.well()
+    (line,) = logged.records("rpc.ended", rpc="DeleteVolume")
+    assert (line["code"], line["level"]) == ("CANCELLED", "info")
+
+
 async def test_the_operation_behind_a_call_outlives_it(tmp_path: Path) -> None:
     with trio.fail_after(20):
         async with (
@@ -325,7 +342,3 @@ async def test_a_call_that_is_no_message_is_logged_too(tmp_path: Path) -> None:
             await client.refusal(b"\x0a\x05ab", path=DELETE)
     (line,) = logged.records("rpc.unreadable")
     assert (line["path"], line["code"]) == (DELETE, "INVALID_ARGUMENT")
-
-
-def test_every_class_has_a_code_of_its_own() -> None:
-    assert set(every_class()) == set(CODES)

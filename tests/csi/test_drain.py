@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 import trio
 import trio.testing
-from csi_edge import ended, open_client, open_edge, settings
+from csi_edge import Edge, ended, open_client, open_edge, settings
 from csi_fakes import FakeController
 from csi_logs import captured
-from raw_http2 import DELETE, GOAWAY, PROBE, data, headers, message, open_raw
+from raw_http2 import DELETE, GOAWAY, PROBE, Connection, data, frame, headers, message, open_raw
 
 from rdscsi.csi import connections
 from rdscsi.csi.drain import InFlight
@@ -135,14 +135,39 @@ async def test_the_answer_of_a_call_that_just_finished_comes_before_the_goaway(t
     assert connection.received[-1].kind == GOAWAY
 
 
+@pytest.mark.parametrize("ticks", range(12))
+async def test_a_peer_on_its_way_in_is_shut_out_too(ticks: int, tmp_path: Path) -> None:
+    with trio.fail_after(20):
+        async with open_edge(tmp_path / "csi.sock") as edge, open_raw(edge.path) as connection:
+            for _ in range(ticks):
+                await trio.lowlevel.checkpoint()
+            await edge.server.drain(0)
+        await connection.wait_closed()
+
+
+async def fill(edge: Edge, connection: Connection) -> None:
+    """Ping without reading the answers until the server reads no more."""
+    pings = [frame(6, 0, 0, b"12345678")] * 100
+    transport = None
+    while transport is None or transport.is_reading():
+        await connection.send(*pings)
+        transport = next((one._transport for one in edge.server._connections._open), None)
+
+
+async def test_a_peer_that_reads_again_is_answered_again(tmp_path: Path) -> None:
+    with trio.fail_after(20):
+        async with open_edge(tmp_path / "csi.sock") as edge, open_raw(edge.path) as connection:
+            await fill(edge, connection)
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(connection.send, connection.request(1, headers(PROBE)), data(1, message()))
+                assert (await connection.wait_end(1))["grpc-status"] == "0"
+
+
 async def test_a_peer_that_does_not_read_is_cut_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connections, "_CLOSE_SECONDS", 0.05)
     with captured() as logged, trio.fail_after(20):
         async with open_edge(tmp_path / "csi.sock") as edge, open_raw(edge.path) as connection:
-            pings = [bytes.fromhex("000008060000000000") + b"12345678"] * 1000
-            with trio.move_on_after(1):
-                while True:  # answers to pings fill the socket, nobody reads them, and our own sending gets stuck
-                    await connection.send(*pings)
+            await fill(edge, connection)
             await edge.server.drain(0)
             assert edge.server.statistics().connections == 0
     assert logged.records("edge.connections_stay", connections=1)

@@ -2,13 +2,13 @@
 
 import shutil
 import sqlite3
-from collections.abc import Iterator
+import subprocess
+import sys
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
-import trio
 from journal.sample import SMALL, STAGE, TARGET, TOMBSTONE, VOLUME, names_in, opened
 
 from rdscsi.errors import JournalFailed, SettingsInvalid
@@ -16,21 +16,23 @@ from rdscsi.journal import migrations, open_journal, schema
 from rdscsi.journal.engine import make_engine
 from rdscsi.journal.reading import read_journal
 
+ROOT = Path(__file__).parents[2]
 OLD = Path(__file__).parent / "old"
 FORMS = sorted(path.stem for path in OLD.glob("*.sql"))
 
 _FAKE = """\
 from alembic import op
 import sqlalchemy as sa
+KEPT = {{"sqlite_strict": True, "sqlite_autoincrement": True}}
 revision, down_revision, branch_labels, depends_on = "0002", "0001", None, None
 
 def upgrade():
-    with op.batch_alter_table("incarnations", table_kwargs={{"sqlite_strict": True}}) as table:
+    with op.batch_alter_table("incarnations", table_kwargs=KEPT) as table:
         table.add_column(sa.Column("mood", sa.Text, nullable=False, server_default="good"))
     {then}
 
 def downgrade():
-    with op.batch_alter_table("incarnations") as table:
+    with op.batch_alter_table("incarnations", table_kwargs=KEPT) as table:
         table.drop_column("mood")
 """
 
@@ -55,7 +57,7 @@ def journal(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def next_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def next_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """This version becomes one that knows a form 0002; returns the migration's file."""
     place = tmp_path / "migrations"
     shutil.copytree(migrations.directory(), place, ignore=shutil.ignore_patterns("__pycache__"))
@@ -63,7 +65,7 @@ def next_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pa
     fake.write_text(_FAKE.format(then="pass"))
     monkeypatch.setattr(migrations, "directory", lambda: place)
     monkeypatch.setattr(schema, "HEAD", "0002")
-    yield fake
+    return fake
 
 
 def test_there_is_an_old_file_for_each_form() -> None:
@@ -76,7 +78,7 @@ def test_there_is_an_old_file_for_each_form() -> None:
 async def test_an_old_journal_opens_with_all_that_was_in_it(tmp_path: Path, form: str) -> None:
     path = tmp_path / "journal.db"
     make_old(path, form)
-    async with open_journal(path, precautions=SMALL) as journal:
+    async with open_journal(path, precautions=SMALL, now=lambda: 10.0) as journal:
         assert (journal.id, journal.incarnation, journal.fresh) == ("oldoldoldoldo", 43, False)
         assert await journal.volumes() == [VOLUME]
         assert await journal.stages() == [STAGE]
@@ -102,7 +104,7 @@ def test_each_form_goes_down_to_nothing_and_up_again(tmp_path: Path, form: str) 
 
 async def test_an_upgrade_keeps_the_data_and_a_copy_of_the_former_state(journal: Path, next_version: Path) -> None:
     before = rows(journal)
-    async with open_journal(journal, precautions=SMALL) as now:
+    async with open_journal(journal, precautions=SMALL, now=lambda: 10.0) as now:
         assert now.id == "oldoldoldoldo"
     (backup,) = (path for path in journal.parent.iterdir() if ".backup-" in path.name)
     assert rows(backup) == before
@@ -173,9 +175,9 @@ async def test_a_revision_that_nobody_knows_is_taken_for_a_newer_one(journal: Pa
 
 
 def test_reading_an_older_form_says_what_to_do(journal: Path, next_version: Path) -> None:
-    with pytest.raises(SettingsInvalid, match="has schema 0001, and this version of rdscsi reads 0002"):
-        with read_journal(journal):
-            raise AssertionError
+    told = "has schema 0001, and this version of rdscsi reads 0002"
+    with pytest.raises(SettingsInvalid, match=told), read_journal(journal):
+        raise AssertionError
 
 
 def test_migrations_are_found_in_a_checkout_and_in_a_wheel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -188,9 +190,12 @@ def test_migrations_are_found_in_a_checkout_and_in_a_wheel(tmp_path: Path, monke
 
 
 def test_the_command_of_alembic_serves_a_developer(journal: Path) -> None:
-    async def run(*arguments: str) -> str:
-        options = ["-c", "/dev/null", "-x", f"journal={journal}"] if arguments[0] == "-" else []
-        del options
-        return ""
+    def alembic(*arguments: str) -> "subprocess.CompletedProcess[str]":
+        command = [sys.executable, "-m", "alembic", *arguments]
+        return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
 
-    trio.run(run, "current")
+    assert alembic("-x", f"journal={journal}", "current").stdout.startswith("0001")
+    assert alembic("-x", f"journal={journal}", "check").stdout.strip().endswith("No new upgrade operations detected.")
+    unnamed = alembic("current")
+    assert unnamed.returncode == 1
+    assert "name the journal: alembic -x journal=FILE" in unnamed.stderr

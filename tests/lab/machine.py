@@ -123,8 +123,8 @@ class Machine:
                     seen += more
 
     def console(self) -> list[str]:
-        """What the kernel and QEMU have printed so far, line by line."""
-        logs = (self.directory / "qemu.log", self.directory / "console.log")
+        """What keeper, QEMU and kernel have printed so far, line by line."""
+        logs = [self.directory / f"{name}.log" for name in ("keeper", "qemu", "console")]
         return [line for log in logs if log.exists() for line in log.read_text(errors="replace").splitlines()]
 
     def last_words(self) -> str:
@@ -198,12 +198,15 @@ def bring_up(name: str, options: Options, kernel: Kernel, *, owner: int | None =
 
 
 def _start_keeper(directory: Path, owner: int, lock: int) -> "subprocess.Popen[bytes]":
-    return subprocess.Popen(
-        (sys.executable, "-I", str(Path(__file__).with_name("keeper.py")), str(directory), str(owner)),
-        stdin=subprocess.DEVNULL,
-        pass_fds=(owner, lock),
-        start_new_session=True,
-    )
+    with (directory / "keeper.log").open("wb") as log:
+        return subprocess.Popen(
+            (sys.executable, "-I", str(Path(__file__).with_name("keeper.py")), str(directory), str(owner)),
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            pass_fds=(owner, lock),
+            start_new_session=True,
+        )
 
 
 def attach(name: str) -> Machine:

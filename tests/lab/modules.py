@@ -42,7 +42,7 @@ def load_order(dependencies: str, builtin: str, wanted: Iterable[str]) -> list[s
     files = {module_name(path): path for path in needs}
     inside = {module_name(path) for path in builtin.split()}
     ordered: dict[str, None] = {}
-    for name in wanted:
+    for name in map(module_name, wanted):
         if name in files:
             ordered.update(dict.fromkeys(_with_needs(files[name], needs)))
         elif name not in inside:

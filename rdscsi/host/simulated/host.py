@@ -52,6 +52,11 @@ class SimulatedHost:
         self._exports = exports
         self._deadlines = deadlines or Deadlines()
 
+    async def boot_id(self) -> str:
+        """See Host."""
+        await trio.lowlevel.checkpoint()
+        return f"boot {self.kernel.boots}"
+
     # --- devices
 
     async def connect(self, connection: Connection) -> Device:

@@ -44,6 +44,7 @@ class Kernel:
     attached: dict[str, Attached] = field(default_factory=dict)
     mounts: list[Mount] = field(default_factory=list)
     nodes: dict[str, Number] = field(default_factory=dict)
+    boots: int = 1
 
     def free_minor(self) -> int:
         """Return the lowest minor number that is not in use; a mounted filesystem keeps its device's."""
@@ -79,6 +80,7 @@ class Kernel:
 
     def reboot(self) -> None:
         """Forget what a reboot forgets. Device nodes are on a disk and stay."""
+        self.boots += 1
         self.attached.clear()
         self.mounts.clear()
         self.save()
@@ -89,6 +91,7 @@ class Kernel:
             return
         content = {
             "format": _FORMAT,
+            "boots": self.boots,
             "attached": [asdict(one) for one in self.attached.values()],
             "mounts": [asdict(one) for one in self.mounts],
             "nodes": self.nodes,
@@ -112,6 +115,7 @@ def open_kernel(state_dir: Path | None) -> Kernel:
         {one["subnqn"]: Attached(**one) for one in content["attached"]},
         [_mount(one) for one in content["mounts"]],
         {path: _pair(number) for path, number in content["nodes"].items()},
+        content["boots"],
     )
 
 

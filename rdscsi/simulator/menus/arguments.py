@@ -12,7 +12,7 @@ from rdscsi.simulator.console.text import text_of
 from rdscsi.simulator.console.values import Value
 
 _SIZE = re.compile(r"(\d{1,18})([kKMGT])?(?:iB|B)?")
-_BINARY = {None: 1, "k": 1 << 10, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
+_POWERS = {None: 0, "k": 1, "K": 1, "M": 2, "G": 3, "T": 4}
 
 
 def boolean(name: str, value: Value) -> bool:
@@ -34,14 +34,14 @@ def number(name: str, value: Value, low: int, high: int) -> int:
     return found
 
 
-def size(name: str, value: Value) -> int:
-    """Bytes; units are binary."""
+def size(name: str, value: Value, unit: int = 1024) -> int:
+    """Bytes; `unit` is what a K stands for: 1024 for a file's size, 1000 for a partition's."""
     if isinstance(value, int) and not isinstance(value, bool):
         return value
     found = _SIZE.fullmatch(text_of(value))
     if found is None:
         raise ConsoleError(texts.BAD_VALUE(name=name))
-    return int(found[1]) * _BINARY[found[2]]
+    return int(found[1]) * int(unit ** _POWERS[found[2]])
 
 
 def choice(name: str, value: Value, words: tuple[str, ...]) -> str:

@@ -53,7 +53,14 @@ def build(parts: Parts) -> dict[str, Menu]:
 def _storage_menus(parts: Parts) -> dict[str, Menu]:
     storage, before, behaviour = parts.storage, parts.before, parts.options.behaviour
     return {
-        "/disk": DiskMenu("/disk", storage=storage, tree=parts.tree, before=before),
+        "/disk": DiskMenu(
+            "/disk",
+            storage=storage,
+            tree=parts.tree,
+            behaviour=behaviour,
+            memory=parts.options.board.total_memory,
+            before=before,
+        ),
         "/file": FileMenu("/file", storage=storage, behaviour=behaviour, before=before),
         "/disk/btrfs/subvolume": SubvolumeMenu("/disk/btrfs/subvolume", storage=storage, before=before),
         "/disk/btrfs/filesystem": FilesystemMenu("/disk/btrfs/filesystem", storage=storage, before=before),

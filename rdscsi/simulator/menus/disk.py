@@ -1,12 +1,8 @@
-"""`/disk`: items of the storage model with the properties, flags and prints of a ROSE Data Server.
-
-Properties and their order follow the captures of `print detail` in routeros.md §1.4; which exist by version is asked of
-the tree. There is no `status`.
-"""
+"""`/disk`: adding, changing and removing items of the storage model. What is shown of them is in `disk_properties`."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from rdscsi.simulator import texts
@@ -15,8 +11,10 @@ from rdscsi.simulator.console.failures import ConsoleError
 from rdscsi.simulator.console.text import text_of
 from rdscsi.simulator.console.values import NOTHING, Id, Value
 from rdscsi.simulator.menus import arguments
+from rdscsi.simulator.menus.disk_properties import FLAGS, DiskProperties, layout
 from rdscsi.simulator.menus.menu import ListMenu, Mutation
-from rdscsi.simulator.menus.shown import Layout
+from rdscsi.simulator.menus.printing import output_lines, single
+from rdscsi.simulator.options import Behaviour
 from rdscsi.simulator.storage.disks import Disk, Setting
 from rdscsi.simulator.words import words
 
@@ -24,8 +22,9 @@ if TYPE_CHECKING:
     from rdscsi.simulator.menus.tree import Tree
     from rdscsi.simulator.storage.model import Storage
 
-_TYPES = ("raid", "nvme-tcp", "iscsi", "nfs", "smb", "partition", "tmpfs", "ramdisk", "crypted", "sshfs", "file",
-          "hardware")  # fmt: skip
+_TYPES = words("raid nvme-tcp iscsi nfs smb partition tmpfs ramdisk crypted sshfs file hardware")
+_SIMULATED = ("file", "partition", "tmpfs")
+_FORMATS = words("fat32 ext4 btrfs xfs wipe wipe-quick exfat ntfs discard discard-secure")
 _BOOLEANS = frozenset(
     words(
         "compress disabled iscsi-export media-sharing mount-filesystem mount-read-only nfs-sharing "
@@ -33,46 +32,8 @@ _BOOLEANS = frozenset(
     )
 )
 _PORTS = frozenset({"nvme-tcp-server-port", "iscsi-server-port", "nvme-tcp-port", "iscsi-port"})
-_SIZES = frozenset({"file-size", "file-offset"})
-_FLAGS = (
-    (("X", "disabled"),),
-    (("E", "empty"), ("B", "block-device")),
-    (("M", "mounted"), ("F", "formatting"), ("S", "swap-enabled")),
-    (("f", "raid-member-failed"), ("r", "raid-member")),
-    (("t", "nvme-tcp-export"), ("i", "iscsi-export")),
-    (("s", "smb-sharing"), ("n", "nfs-sharing"), ("m", "media-sharing")),
-)
-_STATES = ("block-device", "empty", "formatting", "mounted", "raid-member", "swap-enabled")
-_FILE_ORDER = words(
-    "type slot slot-default parent fs-label fs-uuid fs model size mount-point mount-filesystem "
-    "mount-read-only compress sector-size raid-master nvme-tcp-export nvme-tcp-server-port "
-    "nvme-tcp-server-nqn nvme-tcp-server-allow-host-name nvme-tcp-server-password iscsi-export "
-    "nfs-sharing smb-sharing media-sharing media-interface swap file-path file-size file-offset comment"
-)
-_POOL_ORDER = words(
-    "type slot slot-default parent fs-label fs-uuid fs model serial interface size free use mount-point "
-    "mount-filesystem mount-read-only compress sector-size raid-type raid-device-count raid-chunk-size "
-    "raid-master raid-role state raid-uuid nvme-tcp-export iscsi-export nfs-sharing smb-sharing "
-    "media-sharing media-interface swap comment"
-)
-_DEFAULTS: dict[str, Setting] = {
-    "slot-default": "",
-    "parent": "",
-    "mount-filesystem": True,
-    "mount-read-only": False,
-    "compress": False,
-    "sector-size": 512,
-    "raid-master": "none",
-    "nvme-tcp-export": False,
-    "iscsi-export": False,
-    "nfs-sharing": False,
-    "smb-sharing": False,
-    "media-sharing": False,
-    "media-interface": "none",
-    "swap": False,
-    "disabled": False,
-}
-_EXPORTED: dict[str, Setting] = {"nvme-tcp-server-port": 4420, "nvme-tcp-server-allow-host-name": ""}
+_FILE_SIZES = frozenset({"file-size", "file-offset"})
+_DECIMAL_SIZES = frozenset({"partition-size", "partition-offset", "tmpfs-max-size"})
 _READABLE_BUT_UNSET = frozenset(
     words(
         "comment nvme-tcp-server-nqn nvme-tcp-server-port nvme-tcp-server-allow-host-name free use state mount-point "
@@ -86,39 +47,17 @@ class DiskMenu(ListMenu[Disk]):
 
     key = "slot"
     shows_comments = True
-    layout = Layout(
-        columns=("slot", "mount-point", "model", "serial", "interface", "size", "free", "use", "fs"),
-        flag_columns=_FLAGS,
-        forms={"size": "grouped", "free": "grouped", "use": "percent", "file-size": "binary"},
-        unquoted=frozenset({"type", "fs", "file-path", "raid-master", "media-interface", "raid-type"}),
-        hidden=frozenset(_STATES) | {"disabled"},
-    )
 
-    def __init__(self, path: str, *, storage: Storage, tree: Tree, before: Mutation) -> None:
+    def __init__(
+        self, path: str, *, storage: Storage, tree: Tree, behaviour: Behaviour, memory: int, before: Mutation
+    ) -> None:
         super().__init__(path, before=before)
+        self.layout = layout(tree.version)
         self._storage = storage
         self._tree = tree
-        self._pool_facts: dict[str, Callable[[], Value]] = {
-            "fs": lambda: storage.pool.fs,
-            "fs-label": lambda: storage.pool.label,
-            "fs-uuid": lambda: storage.pool.uuid,
-            "free": lambda: storage.pool.space.free() if storage.pool.mounted else NOTHING,
-            "use": self._pool_use,
-            "mount-point": lambda: storage.pool.mount_point if storage.pool.mounted else NOTHING,
-            "mount-read-only": lambda: storage.pool.read_only,
-            "mounted": lambda: storage.pool.mounted,
-        }
-        self._raid_facts: dict[str, Callable[[], Value]] = {
-            "state": lambda: storage.pool.state,
-            "raid-type": lambda: "0",
-            "raid-chunk-size": lambda: "1M",
-            "raid-device-count": lambda: storage.pool.members,
-            "raid-uuid": lambda: storage.pool.raid_uuid,
-        }
-
-    def _pool_use(self) -> Value:
-        pool = self._storage.pool
-        return pool.space.used() * 100 // pool.space.size if pool.mounted else NOTHING
+        self._behaviour = behaviour
+        self._memory = memory
+        self._properties = DiskProperties(storage, tree)
 
     def items(self) -> Iterable[Disk]:
         return self._storage.disks
@@ -130,98 +69,26 @@ class DiskMenu(ListMenu[Disk]):
         return self._storage.disks.get(number)
 
     def indexed(self, equalities: Mapping[str, str]) -> Iterable[Disk] | None:
+        disks = self._storage.disks
         if "slot" in equalities:
-            found = self._storage.disks.by_slot(equalities["slot"])
+            found = disks.by_slot(equalities["slot"])
             return () if found is None else (found,)
-        return self._storage.disks.by_file(equalities["file-path"]) if "file-path" in equalities else None
+        if "file-path" in equalities:
+            return disks.by_file(equalities["file-path"])
+        return disks.by_comment(equalities["comment"]) if "comment" in equalities else None
 
     def property_names(self, item: Disk) -> Iterable[str]:
-        order = _FILE_ORDER if item.type == "file" else _POOL_ORDER
-        known = [name for name in order if name not in _VERSIONED or self._tree.has("/disk", "set", name)]
-        return [*known, "disabled", *_STATES]
+        return self._properties.names(item)
 
     def known_names(self, item: Disk) -> Iterable[str]:
         return {*self.property_names(item), *_READABLE_BUT_UNSET, *self._tree.commands("/disk")["set"].arguments}
 
-    # -- properties ------------------------------------------------------------------------------------------------
-
     def property(self, item: Disk, name: str) -> Value:
-        if name == "slot":
-            return item.slot
-        if name == "type":
-            return item.type
-        if name == "comment":
-            return item.settings.get("comment") or NOTHING
-        if item.slot == self._storage.pool.slot and item.type != "file":
-            found = self._pool_property(item, name)
-        else:
-            found = self._file_property(item, name) if item.type == "file" else self._hardware_property(item, name)
-        if found is not NOTHING:
-            return found
-        return item.settings.get(name, item.facts.get(name, _DEFAULTS.get(name, NOTHING)))
-
-    def _pool_property(self, item: Disk, name: str) -> Value:
-        if name in self._pool_facts:
-            return self._pool_facts[name]()
-        if item.type == "raid" and name in self._raid_facts:
-            return self._raid_facts[name]()
-        return self._hardware_property(item, name)
-
-    def _hardware_property(self, item: Disk, name: str) -> Value:
-        if name in ("empty", "formatting", "swap-enabled", "mounted"):
-            return False
-        if name == "block-device":
-            return True
-        if name == "raid-member":
-            return "raid-master" in item.facts
-        if name == "interface" and item.type == "hardware":
-            return "PCIe 2x8 GT/s"
-        return "-" if name == "fs" else NOTHING
-
-    def _file_property(self, item: Disk, name: str) -> Value:
-        if name in ("size", "file-size"):
-            return self._file_size(item)
-        if name in ("model", "file-path"):
-            return "/" + item.file_name
-        if name in ("fs", "fs-label", "fs-uuid"):
-            return self._content(item, name)
-        if name in ("formatting", "swap-enabled", "raid-member"):
-            return False
-        if name in ("block-device", "empty", "mounted", "mount-point"):
-            return self._attachment(item, name)
-        if name in _EXPORTED or name == "nvme-tcp-server-nqn":
-            return self._export_property(item, name)
-        return 0 if name == "file-offset" else NOTHING
-
-    def _attachment(self, item: Disk, name: str) -> Value:
-        if name == "mount-point":
-            return item.slot if item.mounted else NOTHING
-        return {"block-device": item.attached, "empty": not item.attached, "mounted": item.mounted}[name]
-
-    def _export_property(self, item: Disk, name: str) -> Value:
-        if name in item.settings:
-            return item.settings[name]
-        if not item.exported:
-            return NOTHING
-        return self._storage.disks.nqn_of(item) if name == "nvme-tcp-server-nqn" else _EXPORTED[name]
-
-    def _file_size(self, item: Disk) -> Value:
-        """The size of the file as it is; what was declared when the file is gone under a running disk."""
-        if not item.attached:
-            return NOTHING
-        path = self._storage.disks.backing_path(item)
-        declared = item.settings.get("file-size", 0)
-        return path.stat().st_size if path.is_file() else declared
-
-    def _content(self, item: Disk, name: str) -> Value:
-        signature = self._storage.disks.signature(item)
-        if name == "fs":
-            return signature.kind
-        return (signature.label if name == "fs-label" else signature.uuid) or NOTHING
+        return self._properties.of(item, name)
 
     def flags(self, item: Disk) -> str:
-        named = [(letter, name) for column in _FLAGS for letter, name in column]
-        return "".join(letter for letter, name in named if self.property(item, name) is True)
+        of = self._properties.of
+        return "".join(letter for column in FLAGS for letter, name in column if of(item, name) is True)
 
     # -- changes ---------------------------------------------------------------------------------------------------
 
@@ -230,14 +97,32 @@ class DiskMenu(ListMenu[Disk]):
         if "type" not in given:
             raise ConsoleError(texts.MISSING_VALUES(names="type"))
         kind = arguments.choice("type", given.pop("type"), _TYPES)
-        if kind != "file":
+        if kind not in _SIMULATED:
             raise ConsoleError(texts.NOT_SIMULATED(path=f"/disk/add type={kind}"))
         copied = self._copied(given.pop("copy-from", NOTHING))
         settings = {**copied, **self._settings(given)}
-        slot = text_of(given.get("slot", "")) or _default_slot(settings)
+        if not self._behaviour.default_mount_filesystem:
+            settings = {"mount-filesystem": False, **settings}
+        self._check_kind(kind, settings)
+        slot = text_of(given.get("slot", "")) or self._default_slot(kind, settings)
         self.before(request.path, request.arguments)
-        disk = self._storage.disks.add(slot, kind, settings)
-        return Id(disk.number)
+        return Id(self._storage.disks.add(slot, kind, settings).number)
+
+    def _check_kind(self, kind: str, settings: Mapping[str, Setting]) -> None:
+        if kind == "tmpfs" and int(settings.get("tmpfs-max-size", 0)) > self._memory:
+            raise ConsoleError(texts.TOO_MUCH_MEMORY())
+        if kind == "partition" and self._storage.disks.by_slot(str(settings.get("parent", ""))) is None:
+            raise ConsoleError(texts.NO_SUCH_ITEM())
+
+    def _default_slot(self, kind: str, settings: Mapping[str, Setting]) -> str:
+        if kind == "file":
+            return "file-" + str(settings.get("file-path", "")).strip("/").replace("/", "-")
+        stem = f"{settings['parent']}-part" if kind == "partition" else "tmpfs"
+        wanted = settings.get("partition-number")
+        number = int(wanted) if isinstance(wanted, str) and wanted.isdigit() else 1
+        while self._storage.disks.by_slot(f"{stem}{number}") is not None:
+            number += 1
+        return f"{stem}{number}"
 
     def _copied(self, source: Value) -> dict[str, Setting]:
         """`copy-from`: defaults of another item, never its data (§1.7)."""
@@ -247,49 +132,75 @@ class DiskMenu(ListMenu[Disk]):
         return kept
 
     def _settings(self, given: Mapping[str, Value]) -> dict[str, Setting]:
-        settings: dict[str, Setting] = {}
-        for name, value in given.items():
-            if name in ("slot", "numbers"):
-                continue
-            settings[name] = _converted(name, value)
+        settings = {name: self._converted(name, value) for name, value in given.items() if name != "slot"}
         if settings.get("compress") is True and self._storage.pool.fs != "btrfs":
             raise ConsoleError(texts.COMPRESS_ONLY_BTRFS())
         return settings
 
-    def change(self, item: Disk, arguments: Mapping[str, Value], request: Request) -> None:
+    def _converted(self, name: str, value: Value) -> Setting:
+        if name in _BOOLEANS:
+            return arguments.boolean(name, value)
+        if name in _PORTS:
+            return arguments.number(name, value, 1, 65535)
+        if name in _FILE_SIZES:
+            return arguments.size(name, value, 1024 if self._behaviour.binary_file_size else 1000)
+        return arguments.size(name, value, 1000) if name in _DECIMAL_SIZES else arguments.text(value)
+
+    def _current(self, item: Disk) -> Disk:
         current = self._storage.disks.get(item.number)
         if current is None:
             raise ConsoleError(texts.NO_SUCH_ITEM())
+        return current
+
+    def change(self, item: Disk, arguments: Mapping[str, Value], request: Request) -> None:
+        current = self._current(item)
         slot = text_of(arguments["slot"]) if "slot" in arguments else None
         settings = self._settings(arguments)
         if settings.pop("type", item.type) != item.type:
             raise ConsoleError(texts.BAD_VALUE(name="type"))
         self._storage.disks.set(current, slot, settings)
 
+    def do_unset(self, request: Request) -> Value:
+        name = text_of(request.arguments.get("value-name", ""))
+        for item in self.required(request):
+            self.before(request.path, request.arguments)
+            self._storage.disks.unset(self._current(item), name)
+        return NOTHING
+
     def discard(self, item: Disk, request: Request) -> None:
-        current = self._storage.disks.get(item.number)
-        if current is None:
-            raise ConsoleError(texts.NO_SUCH_ITEM())
-        self._storage.disks.remove(current)
+        self._storage.disks.remove(self._current(item))
 
+    # -- the file system on an item --------------------------------------------------------------------------------
 
-_VERSIONED = frozenset(
-    words(
-        "compress file-path file-size file-offset mount-filesystem mount-read-only swap nvme-tcp-server-nqn "
-        "iscsi-server-iqn"
-    )
-)
+    def do_check(self, request: Request) -> Value:
+        for item in self.required(request):
+            busy = self._storage.is_busy(item)
+            line = texts.COULD_NOT_UNMOUNT() if busy else texts.CHECK_DONE(slot=item.slot)
+            request.interpreter.write(output_lines([line]))
+        return NOTHING
 
+    def do_format(self, request: Request) -> Value:
+        """Asks on 7.24 and later; older versions only tell how far they are (§1.8, §13.2)."""
+        asks = self._tree.version >= (7, 24)
+        kind = arguments.choice("file-system", request.arguments.get("file-system", "ext4"), _FORMATS)
+        for item in self.required(request):
+            if asks:
+                answer = self._behaviour.format_answer
+                request.interpreter.write(texts.ALL_DATA_LOST() + (answer if answer == "y" else "") + "\n")
+                if answer != "y":
+                    return NOTHING
+            label = text_of(request.arguments.get("label", "")) or f"{item.slot}-fs"
+            self.before(request.path, request.arguments)
+            text = self._storage.format(self._current(item), kind, label)
+            lines = [f"{item.slot}: {line}" for line in text]
+            request.interpreter.write(output_lines(lines) if asks else single({"formatted": "100%"}))
+        return NOTHING
 
-def _converted(name: str, value: Value) -> Setting:
-    if name in _BOOLEANS:
-        return arguments.boolean(name, value)
-    if name in _PORTS:
-        return arguments.number(name, value, 1, 65535)
-    if name in _SIZES:
-        return arguments.size(name, value)
-    return arguments.text(value)
+    do_format_drive = do_format
 
-
-def _default_slot(settings: Mapping[str, Setting]) -> str:
-    return "file-" + str(settings.get("file-path", "")).strip("/").replace("/", "-")
+    def do_monitor_traffic(self, request: Request) -> Value:
+        """Nothing moves on a simulated disk, so all rates are zero."""
+        for _ in self.required(request):
+            rates = dict.fromkeys(words("read-rate write-rate read-ops-per-second write-ops-per-second"), "0bps")
+            request.interpreter.write(single({**rates, "in-flight-ops": "0"}))
+        return NOTHING

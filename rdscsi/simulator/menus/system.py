@@ -106,7 +106,10 @@ class SettingsMenu(SingleMenu):
 
     def values(self) -> dict[str, Value]:
         kept = self._records.settings(self.path)
-        return {**self._defaults, **{name: value for name, value in kept.items() if isinstance(value, str | bool | int)}}
+        return {
+            **self._defaults,
+            **{name: value for name, value in kept.items() if isinstance(value, str | bool | int)},
+        }
 
     def change(self, arguments_: Mapping[str, Value]) -> None:
         plain: dict[str, Plain] = {}

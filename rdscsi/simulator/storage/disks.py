@@ -6,13 +6,14 @@ link in `exports`. What the properties look like to the console is in `menus.dis
 
 from __future__ import annotations
 
+import os
+import stat
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
 from rdscsi.simulator import texts
 from rdscsi.simulator.console.failures import ConsoleError
-from rdscsi.simulator.options import Behaviour
+from rdscsi.simulator.options import Behaviour, Drive
 from rdscsi.simulator.storage.exports import Export, Exports
 from rdscsi.simulator.storage.files import FileTree, normalised
 from rdscsi.simulator.storage.index import discard_from
@@ -62,6 +63,7 @@ class Disks:
         undo: UndoLog,
         behaviour: Behaviour,
         nqn_prefix: str,
+        drives: tuple[Drive, ...] = (),
     ) -> None:
         self._store = store
         self._files = files
@@ -73,11 +75,13 @@ class Disks:
         self._disks: dict[int, Disk] = {}
         self._slots: dict[str, int] = {}
         self._by_file: dict[str, set[int]] = {}
+        self._by_comment: dict[str, set[int]] = {}
         self._next = int(str(store.single("next-disk") or 1))
         for number, body in store.load("disk"):
             self._remember(_disk_of(number, body))
         if not self._disks:
-            self._make_hardware()
+            for kind, slot, facts in hardware_of(pool, drives):
+                self._add_hardware(kind, slot, facts)
         self._reset_exports()
 
     def __iter__(self) -> Iterator[Disk]:
@@ -94,13 +98,17 @@ class Disks:
         """The file disks over one backing file, named with or without a leading slash."""
         return [self._disks[number] for number in sorted(self._by_file.get(normalised(path), ()))]
 
+    def by_comment(self, comment: str) -> list[Disk]:
+        """The items that bear a comment."""
+        return [self._disks[number] for number in sorted(self._by_comment.get(comment, ()))]
+
     def nqn_of(self, disk: Disk) -> str:
         """The name initiators see: what was set, otherwise a default made of the slot (§6; the prefix is a guess)."""
         return str(disk.setting("nvme-tcp-server-nqn", "")) or self._nqn_prefix + disk.slot
 
     def _is_served(self, disk: Disk) -> bool:
         """Whether initiators find it: exported, and its file is there."""
-        return disk.exported and disk.attached and bool(disk.file_name) and self._files.path(disk.file_name).is_file()
+        return disk.exported and disk.attached and self.size_of(disk) is not None
 
     def _reset_exports(self) -> None:
         self._exports.reset(self._export_of(disk) for disk in self if self._is_served(disk))
@@ -135,7 +143,7 @@ class Disks:
             raise ConsoleError(texts.DUPLICATE_SLOT())
 
     def _check_nqn(self, disk: Disk) -> None:
-        if not disk.exported:
+        if not disk.exported or self._behaviour.same_nqn_twice:
             return
         nqn = self.nqn_of(disk)
         for other in self._disks.values():
@@ -147,11 +155,15 @@ class Disks:
         name = disk.file_name
         if not name:
             raise ConsoleError(texts.NO_FILE_PATH())
+        if self._behaviour.create_directories:
+            self._files.make_parents(name)
         path = self._files.require_parent(name, texts.NO_SUCH_DIRECTORY())
         if path.is_dir():
             raise ConsoleError(texts.NOT_A_FILE())
         size = disk.settings.get("file-size")
         if path.exists():
+            if not self._behaviour.attach_existing_file:
+                raise ConsoleError(texts.FILE_EXISTS())
             self._check_twice(disk, name)
             if isinstance(size, int) and size > path.stat().st_size:
                 self._files.resize(name, size)
@@ -166,13 +178,13 @@ class Disks:
         if any(other.number != disk.number for other in self.by_file(name)):
             raise ConsoleError(texts.FILE_EXISTS())
 
-    def _settled(self, disk: Disk) -> Disk:
+    def _settled(self, disk: Disk, *, boot: bool = False) -> Disk:
         """A file disk as it is once attached: its size, and mounted when its content is a file system and it may be."""
         path = self._files.path(disk.file_name)
-        if not path.is_file():
+        if not path.is_file() or disk.setting("disabled", False) is True:
             return replace(disk, attached=False, mounted=False)
         settings = {**disk.settings, "file-size": path.stat().st_size}
-        may_mount = disk.setting("mount-filesystem", True) is True
+        may_mount = disk.setting("mount-filesystem", True) is True and (self._behaviour.mount_at_boot or not boot)
         mounted = may_mount and recognise(path) != NOTHING_THERE
         return replace(disk, settings=settings, attached=True, mounted=mounted)
 
@@ -182,18 +194,35 @@ class Disks:
             self._check_slot(slot)
         changed = replace(disk, slot=slot or disk.slot, settings={**disk.settings, **settings})
         self._check_nqn(changed)
-        size = settings.get("file-size")
-        if disk.type == "file" and isinstance(size, int) and disk.attached:
-            self._files.resize(disk.file_name, size)
-        if disk.type == "file" and settings.get("mount-filesystem") is not None:
-            changed = self._settled(changed)
+        if disk.type == "file":
+            changed = self._reattached(disk, changed, settings)
         self._change(disk, changed)
+
+    def _reattached(self, disk: Disk, changed: Disk, settings: dict[str, Setting]) -> Disk:
+        """What settings do to the file behind a disk: another file, another size, attached or let go."""
+        if "file-path" in settings and changed.file_name != disk.file_name:
+            self._attach(changed)
+            return self._settled(changed)
+        size = settings.get("file-size")
+        if isinstance(size, int) and disk.attached:
+            if size < (self.size_of(disk) or 0) and not self._behaviour.shrink:
+                raise ConsoleError(texts.NO_SHRINKING())
+            self._files.resize(disk.file_name, size)
+        return self._settled(changed) if settings.keys() & {"mount-filesystem", "disabled"} else changed
+
+    def unset(self, disk: Disk, name: str) -> None:
+        """Take a setting back to its default."""
+        self._change(disk, replace(disk, settings={key: kept for key, kept in disk.settings.items() if key != name}))
 
     def remove(self, disk: Disk) -> None:
         """Forget the item; the backing file stays."""
         if disk.type not in ("file", "partition", "tmpfs"):
             raise ConsoleError(texts.NOT_REMOVABLE())
+        if disk.exported and not self._behaviour.remove_exported_disk:
+            raise ConsoleError(texts.DISK_IN_USE())
         self._change(disk, None)
+        if not self._behaviour.remove_keeps_file and disk.file_name and self._files.find(disk.file_name):
+            self._files.remove(disk.file_name)
 
     def _change(self, before: Disk | None, after: Disk | None) -> None:
         self._apply(before, after)
@@ -206,6 +235,7 @@ class Disks:
                 self._exports.withdraw(self.nqn_of(before))
             self._slots.pop(before.slot, None)
             discard_from(self._by_file, before.file_name, before.number)
+            discard_from(self._by_comment, str(before.settings.get("comment", "")), before.number)
             if after is None:
                 self._disks.pop(before.number, None)
         if after is None:
@@ -222,43 +252,72 @@ class Disks:
         self._slots[disk.slot] = disk.number
         if disk.type == "file":
             self._by_file.setdefault(disk.file_name, set()).add(disk.number)
+        if comment := str(disk.settings.get("comment", "")):
+            self._by_comment.setdefault(comment, set()).add(disk.number)
 
     # -- the machine -----------------------------------------------------------------------------------------------
 
     def signature(self, disk: Disk) -> Signature:
-        """What the content of a file disk is recognised as."""
-        return recognise(self._files.path(disk.file_name)) if disk.attached else NOTHING_THERE
+        """What the content of a file disk is recognised as; a file without blocks on the host holds nothing."""
+        found = self._stat(disk)
+        if not disk.attached or found is None or found.st_blocks == 0:
+            return NOTHING_THERE
+        return recognise(self._files.path(disk.file_name))
 
-    def backing_path(self, disk: Disk) -> Path:
-        return self._files.path(disk.file_name)
+    def size_of(self, disk: Disk) -> int | None:
+        """The size of the file behind a disk, None when it is gone."""
+        found = self._stat(disk)
+        return None if found is None else found.st_size
+
+    def _stat(self, disk: Disk) -> os.stat_result | None:
+        try:
+            found = os.stat(self._files.host_path(disk.file_name))
+        except OSError:
+            return None
+        return found if stat.S_ISREG(found.st_mode) else None
 
     def rescan(self) -> None:
         """What a boot does: attach what is there, mount what is recognised where `mount-filesystem=yes`."""
         for disk in self:
             if disk.type == "file":
-                settled = self._settled(disk)
+                settled = self._settled(disk, boot=True)
                 self._remember(settled)
                 self._store.put("disk", settled.number, _body_of(settled))
         self._reset_exports()
-
-    def _make_hardware(self) -> None:
-        """The drives that the appliance comes with, and the pool over them."""
-        pool, members = self._pool, self._pool.members if self._pool.kind == "raid" else 1
-        size = pool.space.size // max(members, 1)
-        for index in range(members):
-            slot = f"nvme{index + 1}" if pool.kind == "raid" else pool.slot
-            facts: dict[str, Setting] = {"model": "SIMULATED NVME", "serial": f"SIM{index:06}", "size": size}
-            if pool.kind == "raid":
-                facts |= {"raid-master": pool.slot, "raid-role": index}
-            self._add_hardware("hardware", slot, facts)
-        if pool.kind == "raid":
-            self._add_hardware("raid", pool.slot, {"model": "RAID0 striped", "size": pool.space.size})
 
     def _add_hardware(self, kind: str, slot: str, facts: dict[str, Setting]) -> None:
         disk = Disk(self._next, kind, slot, {}, facts)
         self._next += 1
         self._store.set_single("next-disk", self._next)
         self._apply(None, disk)
+
+
+def hardware_of(pool: Pool, drives: tuple[Drive, ...]) -> Iterator[tuple[str, str, dict[str, Setting]]]:
+    """Type, slot and facts of what the appliance comes with: drives, the pool's members, the pool."""
+    for drive in drives:
+        facts: dict[str, Setting] = {"model": drive.model, "size": drive.size, "fs": drive.fs}
+        if drive.raid_master:
+            facts |= {"raid-master": drive.raid_master, "raid-role": drive.raid_role}
+        if drive.type == "hardware":
+            facts |= {"serial": drive.serial, "interface": drive.interface}
+        yield drive.type, drive.slot, facts
+    if pool.kind == "hardware":
+        yield "hardware", pool.slot, {"serial": pool.text("serial"), "interface": pool.text("interface")}
+        return
+    for index in range(pool.members):
+        yield (
+            "hardware",
+            f"nvme{index + 1}",
+            {
+                "model": "SIMULATED NVME",
+                "serial": f"SIM{index:06}",
+                "interface": pool.text("interface"),
+                "size": pool.space.size // pool.members,
+                "raid-master": pool.slot,
+                "raid-role": index,
+            },
+        )
+    yield "raid", pool.slot, {}
 
 
 def _body_of(disk: Disk) -> dict[str, Plain]:

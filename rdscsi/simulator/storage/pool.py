@@ -10,7 +10,6 @@ from rdscsi.simulator.options import Behaviour, PoolOptions
 from rdscsi.simulator.storage.space import Space
 from rdscsi.simulator.storage.store import Plain, Store
 
-
 _BYTES_PER_INODE = 10240  # as mkfs.xfs chose on the captured pool
 _OLD: dict[str, Plain] = {
     "raid-type": "0",
@@ -54,11 +53,11 @@ class Pool:
                 "state": "clean" if options.kind == "raid" else "",
             }
             store.set_single("pool", recorded)
-        fresh = not (state / "pool").exists()
+        self.fresh = not (state / "pool").exists()
         self._record: dict[str, Plain] = {**_OLD, **recorded}
         self.directory = state / "pool" / self.mount_point
         self.directory.mkdir(parents=True, exist_ok=True)
-        if fresh and self.fs == "ext4":
+        if self.fresh and self.fs == "ext4":
             (self.directory / "lost+found").mkdir()
         self.space = Space(store, self.number("size"), behaviour.allocation, self.number("overhead"))
         self.space.load(_files(self.mount_point, self.directory))
@@ -69,6 +68,10 @@ class Pool:
     def number(self, name: str) -> int:
         """A number of the record: `size`, `overhead`, `inodes`, `members`."""
         return int(self._text(name))
+
+    def flag(self, name: str) -> bool:
+        """A yes or no of the record."""
+        return bool(self._record[name])
 
     def text(self, name: str) -> str:
         """A text of the record: `model`, `serial`, `interface`, `raid-type`, `raid-chunk-size`."""
@@ -126,9 +129,11 @@ class Pool:
         state: str | None = None,
         label: str | None = None,
         fs_uuid: str | None = None,
+        fs: str | None = None,
     ) -> None:
         """Health, for tests and faults: unmounted, read-only, degraded (`state="clean, degraded"`), another pool."""
-        changes = {"mounted": mounted, "read-only": read_only, "state": state, "label": label, "uuid": fs_uuid}
+        changes = {"mounted": mounted, "read-only": read_only, "state": state, "label": label, "uuid": fs_uuid,
+                   "fs": fs}  # fmt: skip
         self._record = {**self._record, **{name: value for name, value in changes.items() if value is not None}}
         self._store.set_single("pool", self._record)
 

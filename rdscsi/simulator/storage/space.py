@@ -13,7 +13,6 @@ from typing import Literal
 from rdscsi.simulator.storage.store import Store
 
 
-
 @dataclass(frozen=True, slots=True)
 class Extent:
     """What a file takes: the group that it shares with its clones, its size in bytes, where it is on the host."""
@@ -32,6 +31,7 @@ class Space:
         self._store = store
         self._allocation = allocation
         self._files: dict[str, Extent] = {}
+        self._under: dict[str, dict[str, None]] = {}  # directory -> names of the files in and below it
         self._groups: dict[int, dict[str, int]] = {}  # group -> size by name
         self._declared = 0  # sum over the groups of their largest size
         self._rows: dict[str, int] = {}
@@ -54,6 +54,8 @@ class Space:
     def _enter(self, name: str, extent: Extent) -> None:
         self._leave(name)
         self._files[name] = extent
+        for directory in _above(name):
+            self._under.setdefault(directory, {})[name] = None
         group = self._groups.setdefault(extent.group, {})
         before = max(group.values(), default=0)
         group[name] = extent.size
@@ -62,6 +64,7 @@ class Space:
     def _leave(self, name: str) -> Extent | None:
         extent = self._files.pop(name, None)
         if extent is not None:
+            self._leave_directories(name)
             group = self._groups[extent.group]
             before = max(group.values())
             del group[name]
@@ -69,6 +72,13 @@ class Space:
             if not group:
                 del self._groups[extent.group]
         return extent
+
+    def _leave_directories(self, name: str) -> None:
+        for directory in _above(name):
+            names = self._under[directory]
+            del names[name]
+            if not names:
+                del self._under[directory]
 
     def _number(self) -> int:
         self._next += 1
@@ -120,7 +130,23 @@ class Space:
 
     def below(self, prefix: str) -> list[str]:
         """Names of the files below a directory."""
-        return [name for name in self._files if name.startswith(prefix + "/")]
+        return list(self._under.get(prefix, ()))
+
+    @property
+    def count(self) -> int:
+        """How many files there are."""
+        return len(self._files)
+
+    def clear(self) -> None:
+        """Every file is gone for good."""
+        for name in list(self._files):
+            self.drop(name)
+
+
+def _above(name: str) -> list[str]:
+    """The directories above a name."""
+    parts = name.split("/")
+    return ["/".join(parts[:length]) for length in range(1, len(parts))]
 
 
 def _blocks(path: Path) -> int:

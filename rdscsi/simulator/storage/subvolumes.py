@@ -59,6 +59,7 @@ class Subvolumes:
         self._items: dict[int, Subvolume] = {}
         self._names: dict[str, int] = {}
         self._leaves: dict[str, set[int]] = {}
+        self._nested: dict[str, set[int]] = {}  # directory -> numbers of the subvolumes in and below it
         self._next = int(str(store.single("next-subvolume") or 1))
         self._generation = int(str(store.single("generation") or 10))
         shutil.rmtree(self._staging, ignore_errors=True)
@@ -120,6 +121,7 @@ class Subvolumes:
         staged = self._staged(item, origin)
         self._store.put("subvolume", item.number, _body(item))
         staged.rename(path)
+        self._files.touch(path, path.parent)
         self._remember(item)
         self._share(item, origin)
         self._undo.record("pool", lambda: self._take_back(item, path))
@@ -148,7 +150,8 @@ class Subvolumes:
         if origin is None:
             staged.mkdir()
         else:
-            nested = frozenset(self._pool.directory / other.fullname for other in self if other is not origin)
+            inner = self._nested.get(origin.fullname, ())
+            nested = frozenset(self._pool.directory / self._items[number].fullname for number in inner)
             copy_tree(self._pool.directory / origin.fullname, staged, nested)
         return staged
 
@@ -170,7 +173,7 @@ class Subvolumes:
 
     def remove(self, item: Subvolume) -> None:
         """Remove with everything in it; snapshots of it lose their `parent` (§2)."""
-        if any(other.fullname.startswith(item.fullname + "/") for other in self._items.values()):
+        if self._nested.get(item.fullname):
             raise ConsoleError(texts.SUBVOLUME_NOT_EMPTY())
         if self._pool.read_only:
             raise ConsoleError(texts.READ_ONLY_FILES())
@@ -191,11 +194,20 @@ class Subvolumes:
         self._items[item.number] = item
         self._names[item.fullname] = item.number
         self._leaves.setdefault(item.name, set()).add(item.number)
+        for above in _above(item.fullname):
+            self._nested.setdefault(above, set()).add(item.number)
+
+    def forget_all(self) -> None:
+        """The file system is made anew."""
+        for item in list(self._items.values()):
+            self._forget(item)
 
     def _forget(self, item: Subvolume) -> None:
         self._items.pop(item.number, None)
         self._names.pop(item.fullname, None)
         discard_from(self._leaves, item.name, item.number)
+        for above in _above(item.fullname):
+            discard_from(self._nested, above, item.number)
         self._store.drop("subvolume", item.number)
 
     def read_only_above(self, name: str) -> bool:
@@ -207,6 +219,11 @@ class Subvolumes:
                 return found.read_only
             inside = inside.rpartition("/")[0]
         return False
+
+
+def _above(fullname: str) -> list[str]:
+    parts = fullname.split("/")
+    return ["/".join(parts[:length]) for length in range(1, len(parts))]
 
 
 def _body(item: Subvolume) -> dict[str, str | int | float | bool]:

@@ -11,7 +11,6 @@ from lab.guest.initiator import connected, wait_for
 from lab.guest.target import Target, sh
 from lab.guest.writing import Writing
 
-
 UNUSABLE = "Input/output error|Structure needs cleaning|Read-only file system"
 """What a filesystem answers whose device is gone; which of them depends on what it had in memory."""
 

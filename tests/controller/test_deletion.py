@@ -1,0 +1,186 @@
+"""DeleteVolume and ControllerExpandVolume: proof before success, refusals that change nothing."""
+
+import pytest
+from trio.testing import MockClock
+
+from rdscsi import names
+from rdscsi.errors import (
+    CapacityOutOfRange,
+    InvalidRequest,
+    NotFinal,
+    NotFound,
+    NotPermittedNow,
+    OperationPending,
+    OutOfSpace,
+    Quarantined,
+    Refused,
+)
+from rdscsi.model import GIB, MIB, CapacityRange
+from rdscsi.testing.invariants import holdings
+from rdscsi.testing.orchestrator import NODE_A, attach, settle, wish
+from rdscsi.testing.strikes import Strike, What, Where
+from rdscsi.testing.world import World
+
+CLUSTER_TWO = "99999999-2222-3333-4444-555555555555"
+
+
+async def test_delete_leaves_nothing_on_the_appliance_and_a_tombstone(world: World, autojump_clock: MockClock) -> None:
+    async with world.process() as process:
+        before = holdings(world.appliance)
+        volume = await process.controller.create_volume(wish("pvc-1"))
+        assert holdings(world.appliance) != before
+        await process.controller.delete_volume(volume.volume_id)
+        assert holdings(world.appliance) == before
+        [stone] = await process.journal.tombstones()
+        assert stone.volume_id == volume.volume_id
+        await process.controller.delete_volume(volume.volume_id)
+
+
+async def test_delete_is_refused_while_a_node_is_in(world: World, autojump_clock: MockClock) -> None:
+    async with world.process() as process:
+        volume = await process.controller.create_volume(wish("pvc-1"))
+        await process.controller.publish_volume(attach(volume))
+        before = holdings(world.appliance)
+        with pytest.raises(NotPermittedNow, match=NODE_A):
+            await process.controller.delete_volume(volume.volume_id)
+        assert holdings(world.appliance) == before
+        assert await process.journal.open_operations() == []
+
+
+@pytest.mark.parametrize("volume_id", ["", "nonsense", "rds/", "rds/pool1", "pool1", "rds/backup", "../../etc"])
+async def test_an_id_that_is_not_ours_is_deleted_already_and_nothing_is_touched(
+    volume_id: str, world: World, autojump_clock: MockClock
+) -> None:
+    async with world.process() as process:
+        world.appliance.run("/disk/add type=file slot=backup file-path=pool1/b.img file-size=1048576")
+        before, lines = holdings(world.appliance), len(world.appliance.history)
+        await process.controller.delete_volume(volume_id)
+        assert holdings(world.appliance) == before
+        assert len(world.appliance.history) == lines
+
+
+@pytest.mark.parametrize(
+    "volume_id",
+    [
+        names.volume_id("rds", names.slot(names.KIND_VOLUME, CLUSTER_TWO, "pvc-1")),
+        names.volume_id("other", names.slot(names.KIND_VOLUME, CLUSTER_TWO, "pvc-1")),
+    ],
+    ids=["another cluster", "another backend"],
+)
+async def test_an_id_of_somebody_else_is_refused(volume_id: str, world: World, autojump_clock: MockClock) -> None:
+    async with world.process() as process:
+        with pytest.raises(InvalidRequest):
+            await process.controller.delete_volume(volume_id)
+
+
+async def test_a_delete_that_was_cut_short_is_finished_without_the_caller(
+    world: World, autojump_clock: MockClock
+) -> None:
+    async with world.process() as process:
+        before = holdings(world.appliance)
+        volume = await process.controller.create_volume(wish("pvc-1"))
+        world.strikes.arm([Strike(Where.STATEMENT, 1, What.CUT, statement=3)])
+        with pytest.raises(NotFinal):
+            await process.controller.delete_volume(volume.volume_id)
+        world.crash()
+    async with world.process() as process:
+        await process.wait_settled()
+        assert await process.journal.open_operations() == []
+        assert holdings(world.appliance) == before
+
+
+async def test_a_delete_takes_the_place_of_a_create_that_was_left_open(world: World, autojump_clock: MockClock) -> None:
+    async with world.process() as process:
+        before = holdings(world.appliance)
+        world.faults.add("drop-after", contains="/disk/add", times=1)
+        with pytest.raises(NotFinal):
+            await process.controller.create_volume(wish("pvc-1"))
+        volume_id = names.volume_id("rds", process.controller.backend.slot("pvc-1"))
+        await settle(lambda: process.controller.delete_volume(volume_id))
+        assert holdings(world.appliance) == before
+
+
+async def test_a_file_that_another_disk_uses_stays(world: World, autojump_clock: MockClock) -> None:
+    """An operator attached our file a second time: it is not pulled from under that item."""
+    async with world.process() as process:
+        volume = await process.controller.create_volume(wish("pvc-1"))
+        [disk] = [one for one in world.appliance.storage.disks if one.slot in volume.volume_id]
+        world.appliance.run(f"/disk/add type=file slot=second file-path={disk.file_name}")
+        with pytest.raises(NotFinal, match="still there"):
+            await process.controller.delete_volume(volume.volume_id)
+        assert world.appliance.storage.disks.backing_path(disk).exists()
+        world.appliance.run("/disk/remove second")
+        await settle(lambda: process.controller.delete_volume(volume.volume_id))
+        assert not world.appliance.storage.disks.backing_path(disk).exists()
+
+
+async def test_an_item_whose_tag_was_changed_by_hand_is_not_removed(world: World, autojump_clock: MockClock) -> None:
+    async with world.process() as process:
+        volume = await process.controller.create_volume(wish("pvc-1"))
+        slot = volume.volume_id.partition("/")[2]
+        world.appliance.run(f'/disk/set [find where slot={slot}] comment="do not delete"')
+        with pytest.raises(NotFinal):
+            await process.controller.delete_volume(volume.volume_id)
+        assert any(one.slot == slot for one in world.appliance.storage.disks)
+
+
+async def test_expansion_grows_and_repeats_and_never_shrinks(world: World, autojump_clock: MockClock) -> None:
+    async with world.process() as process:
+        controller = process.controller
+        volume = await controller.create_volume(wish("pvc-1"))
+        for size, expected in ((100 * MIB, 100 * MIB), (100 * MIB, 100 * MIB), (MIB, 100 * MIB), (101 * MIB - 1, 101)):
+            grown = await controller.expand_volume(volume.volume_id, CapacityRange(size), None)
+            assert grown.capacity_bytes in (expected, expected * MIB)
+        assert (await controller.get_volume(volume.volume_id)).capacity_bytes == 101 * MIB
+
+
+async def test_expansion_past_its_limit_or_the_pool_changes_nothing(world: World, autojump_clock: MockClock) -> None:
+    async with world.process() as process:
+        controller = process.controller
+        volume = await controller.create_volume(wish("pvc-1"))
+        before = holdings(world.appliance)
+        with pytest.raises(CapacityOutOfRange):
+            await controller.expand_volume(volume.volume_id, CapacityRange(MIB, 2 * MIB), None)
+        with pytest.raises(OutOfSpace):
+            await controller.expand_volume(volume.volume_id, CapacityRange(4096 * GIB), None)
+        assert holdings(world.appliance) == before
+        assert await process.journal.open_operations() == []
+
+
+async def test_a_refused_expansion_leaves_size_and_tag_as_they_were(world: World, autojump_clock: MockClock) -> None:
+    async with world.process() as process:
+        controller = process.controller
+        volume = await controller.create_volume(wish("pvc-1"))
+        world.strikes.arm([Strike(Where.STATEMENT, 1, What.REFUSED, statement=2)])
+        with pytest.raises(Refused):
+            await controller.expand_volume(volume.volume_id, CapacityRange(GIB), None)
+        found = await process.journal.volume(volume.volume_id)
+        assert found is not None
+        assert found.capacity_bytes == 64 * MIB
+        assert "size=67108864" in found.tag
+        grown = await controller.expand_volume(volume.volume_id, CapacityRange(GIB), None)
+        assert grown.capacity_bytes == GIB
+
+
+async def test_expansion_of_what_is_not_there_is_not_found(world: World, autojump_clock: MockClock) -> None:
+    async with world.process() as process:
+        absent = names.volume_id("rds", process.controller.backend.slot("other"))
+        for volume_id in (absent, "nonsense"):
+            with pytest.raises(NotFound):
+                await process.controller.expand_volume(volume_id, CapacityRange(GIB), None)
+
+
+async def test_a_volume_on_its_way_out_is_worked_with_no_more(world: World, autojump_clock: MockClock) -> None:
+    async with world.process() as process:
+        controller = process.controller
+        volume = await controller.create_volume(wish("pvc-1"))
+        world.faults.add("drop-before", contains="/disk/remove", times=1)
+        with pytest.raises(NotFinal):
+            await controller.delete_volume(volume.volume_id)
+        for call in (
+            lambda: controller.expand_volume(volume.volume_id, CapacityRange(GIB), None),
+            lambda: controller.publish_volume(attach(volume)),
+            lambda: controller.create_volume(wish("pvc-1")),
+        ):
+            with pytest.raises((OperationPending, Quarantined)):
+                await call()
