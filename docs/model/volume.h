@@ -44,7 +44,7 @@
 #define GAP 1           /* between a check and its statement another line may run */
 #endif
 #ifndef PERSON_OK
-#define PERSON_OK 0     /* 1: the run may end with a person being called */
+#define PERSON_OK 0     /* for what a person may be called: STRAY, ORPHAN, TAKEN, added up; STRAY also lets such files be left */
 #endif
 #ifndef K
 #define K 5             /* answers "maybe" in a row, without a fault between, that count as for ever */

@@ -45,7 +45,10 @@
 #define OK 1
 #define FINAL 2
 #define MAYBE 3
-#define HELP 4          /* "maybe", and a person must look: Quarantined */
+#define HELP 4          /* "maybe", and a person must look: Quarantined; because of a */
+#define STRAY 1         /* ... file without an item, that no journal knows */
+#define ORPHAN 2        /* ... half-made volume that no journal knows the create of */
+#define TAKEN 4         /* ... slot that holds something else, or nothing, or an item without a file */
 
 #define NL (NC+1)
 #define LATE NC
@@ -73,7 +76,7 @@ byte oRec, oOp, oTag, oOpen, oTomb, oTok; bool oMine, oPubd, copied;            
 byte lease; bool leads[NC], dies[NC], wipes[NC], reverts;
 byte freshTok = 1, freshOp, freshJ = NC;
 /* ---- the orchestrator */
-byte ask[NC], reply; bool waits[NC];
+byte ask[NC], reply, told, why; bool waits[NC];     /* `told`: the volume's operation id; `why`: what a person must look at */
 byte held;                              /* operation id of the volume it was told of and wants; 0 none */
 byte data;                              /* operation id of the file that a workload has written to */
 bool lost, finished, helped;            /* the appliance lost that file; nothing more is wanted; a person was called */
@@ -290,7 +293,7 @@ inline follow() {                       /* Verdict.LEARN: the record follows the
 /* An answer reaches whoever still waits for it. */
 inline answer() {
   atomic {
-    if :: waits[c] -> waits[c] = false; reply = ans
+    if :: waits[c] -> waits[c] = false; reply = ans; told = (t == CREATE && ans == OK -> rop[c] : 0)
        :: !waits[c] && ans == MAYBE && t == 0 -> tries++; HOLDS(tries <= K, "BROKEN SETTLE: an open operation never ends\n")
        :: else fi;
     ans = 0; t = 0; r = 0; s = 0; o = 0; x = 0; leaf = 0; f = 0; e = 0; n = 0; w = 0 } }
@@ -299,7 +302,7 @@ inline undo() {
   if
   :: !MAY_UNDO && s >= READY && s < DELETING && o == rop[c] -> atomic { rec[c] = KEPT; rtag[c] = s; open[c] = 0; ans = MAYBE;
        printf("controller %d: the create is done after all\n", c) }
-  :: !MAY_UNDO && !(s >= READY && s < DELETING && o == rop[c]) -> ans = HELP
+  :: !MAY_UNDO && !(s >= READY && s < DELETING && o == rop[c]) -> ans = HELP; why = ORPHAN
   :: MAY_UNDO -> atomic { e = rop[c]; printf("controller %d: undoes create %d\n", c, e) }; erase(e);
        atomic { if :: r == DONE -> bury(e); ans = FINAL :: else -> ans = MAYBE fi }
   fi }
@@ -312,7 +315,7 @@ inline create() {                       /* creation.create */
        if
        :: r == DONE && s >= READY && s < DELETING && o == rop[c] -> ans = OK
        :: r == DONE && !(s >= READY && s < DELETING && o == rop[c]) -> ans = MAYBE;
-            if :: s == NONE || o != rop[c] -> ans = HELP :: else fi
+            if :: s == NONE || o != rop[c] -> ans = HELP; why = TAKEN :: else fi
        :: r != DONE -> ans = MAYBE
        fi
   :: rec[c] == 0 || rec[c] == CREATE ->
@@ -339,7 +342,7 @@ inline made() { atomic { rec[c] = KEPT; rtag[c] = READY; open[c] = 0; ans = OK }
 inline carryOutDelete() {               /* deletion.carry_out */
   atomic { e = rop[c] }; erase(e);
   if
-  :: r == DONE && SLOT_GONE && s != NONE && o != 0 -> ans = HELP          /* law 7: the slot holds something of ours */
+  :: r == DONE && SLOT_GONE && s != NONE && o != 0 -> ans = HELP; why = TAKEN          /* law 7: the slot holds something of ours */
   :: r == DONE && !(SLOT_GONE && s != NONE && o != 0) -> persist(); atomic { bury(e); ans = OK }
   :: r != DONE -> ans = MAYBE
   fi }
@@ -349,9 +352,9 @@ inline delete() {                       /* deletion.delete */
   if
   :: rec[c] == 0 -> lookAt();
        if
-       :: r == DONE && s == NONE && LEAF_GONE && f != 0 -> ans = HELP       /* law 7: the file, too */
+       :: r == DONE && s == NONE && LEAF_GONE && f != 0 -> ans = HELP; why = STRAY       /* law 7: the file, too */
        :: r == DONE && s == NONE && !(LEAF_GONE && f != 0) -> ans = OK
-       :: r == DONE && s != NONE -> ans = HELP
+       :: r == DONE && s != NONE -> ans = HELP; why = TAKEN
        :: r != DONE -> ans = MAYBE
        fi
   :: rec[c] != 0 -> observe();
@@ -368,7 +371,7 @@ inline publish() {                      /* publications, without the question wh
   if
   :: rec[c] == KEPT && open[c] == 0 -> observe();
        if
-       :: r == DONE && (s == NONE || o != rop[c]) -> ans = HELP
+       :: r == DONE && (s == NONE || o != rop[c]) -> ans = HELP; why = TAKEN
        :: r == DONE && s >= READY && s < DELETING && o == rop[c] && t == PUBLISH ->
             send(L_EXPORT, rop[c], s, PUBLISHED)
        :: r == DONE && s >= READY && s < DELETING && o == rop[c] && t == UNPUBLISH ->
@@ -381,7 +384,7 @@ inline publish() {                      /* publications, without the question wh
        :: ans == 0 && r == DONE && o == rop[c] && t == UNPUBLISH && s != PUBLISHED && !x -> atomic { rtag[c] = s; ans = OK }
        :: else -> ans = MAYBE
        fi
-  :: else -> if :: rec[c] == CREATE && open[c] == 0 -> ans = HELP :: else -> ans = MAYBE fi     /* half made, nobody's create */
+  :: else -> if :: rec[c] == CREATE && open[c] == 0 -> ans = HELP; why = ORPHAN :: else -> ans = MAYBE fi  /* half made, nobody's create */
   fi }
 
 /* judgement.judge on the inventory in s, o, x, f; the repair, if one is due, at once. Sets `whole` when all is settled. */
@@ -498,7 +501,8 @@ inline call(what) {
 #endif
   fi;
   if
-  :: atomic { reply == HELP -> helped = true; HOLDS(PERSON_OK, "BROKEN PERSON: somebody must look\n") }
+  :: atomic { reply == HELP -> helped = true; printf("orchestrator: a person is called, reason %d\n", why);
+       HOLDS((PERSON_OK & why) != 0, "BROKEN PERSON: somebody must look\n"); why = 0 }
   :: else
   fi }
 
@@ -509,9 +513,9 @@ active proctype Orchestrator() {
        do
        :: call(CREATE);
           atomic { if
-          :: reply == OK -> tries = 0; held = (st != NONE -> op : rop[k]);
+          :: reply == OK -> tries = 0; held = told; told = 0;
                printf("orchestrator: create %d is acknowledged\n", held);
-               HOLDS(POWER > 0 || (st >= READY && st < DELETING && has(files, op) && open[k] != DELETE), "BROKEN ONCE: acknowledged what is not there\n");
+               HOLDS(POWER > 0 || (st >= READY && st < DELETING && op == held && has(files, op) && open[k] != DELETE), "BROKEN ONCE: acknowledged what is not there\n");
                break
           :: reply == FINAL -> tries = 0; goto next
           :: reply == HELP -> goto out
@@ -544,7 +548,7 @@ active proctype Orchestrator() {
                       :: else -> skip fi }
 #if AGAIN
        :: atomic { again > 0 && reply == MAYBE -> again--; tries = 0 }; call(CREATE);      /* wants it after all */
-          atomic { if :: reply == OK -> tries = 0; held = (st != NONE -> op : rop[k]);
+          atomic { if :: reply == OK -> tries = 0; held = told; told = 0;
                            printf("orchestrator: create %d is acknowledged, in place of the delete\n", held); goto out
                       :: reply == HELP -> goto out
                       :: else -> skip fi }
@@ -573,7 +577,7 @@ active proctype Monitor() {
     if
     :: helped -> skip
     :: !helped && held != 0 -> HOLDS(lost || (st >= READY && st < DELETING && op == held && has(files, held)), "BROKEN THERE: an acknowledged volume is not there\n")
-    :: !helped && held == 0 -> HOLDS(st == NONE && files == 0, "BROKEN GONE: something is left\n")
+    :: !helped && held == 0 -> HOLDS(st == NONE && (files == 0 || (PERSON_OK & STRAY) != 0), "BROKEN GONE: something is left\n")
     fi } }
 
 init { atomic {

@@ -4,6 +4,8 @@ import argparse
 from pathlib import Path
 
 from rdscsi.cli.parsing import read_endpoint, read_size
+from rdscsi.config.definition import definitions
+from rdscsi.config.settings import SECTIONS
 
 _DESCRIPTION = """\
 Start a simulated RDS and the driver, each in a process of its own, and keep them running.
@@ -61,6 +63,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--pool-size", type=read_size, default=1 << 40, metavar="SIZE", help="size of the simulated pool (default: 1Ti)"
     )
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        type=_override,
+        metavar="NAME=VALUE",
+        help="a setting of the driver (docs/settings.md) in place of the sandbox's own; repeatable",
+    )
     parser.add_argument("--routeros", default="7.24.4", metavar="VERSION", help="version to simulate (default: 7.24.4)")
 
 
@@ -79,5 +89,14 @@ def run(args: argparse.Namespace) -> int:
         latency=args.latency,
         pool_size=args.pool_size,
         routeros=args.routeros,
+        overrides=dict(args.set),
     )
     return trio.run(serve, options)
+
+
+def _override(text: str) -> tuple[str, str]:
+    name, separator, value = text.partition("=")
+    known = [one.name for section in SECTIONS.values() for one in definitions(section)]
+    if not separator or name not in known:
+        raise argparse.ArgumentTypeError(f"{text!r}: expected NAME=VALUE with a NAME of docs/settings.md")
+    return name, value

@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
+import grpclib.utils
 from grpclib.config import Configuration
 from grpclib.const import Cardinality, Handler
 from grpclib.encoding.base import CodecBase
@@ -28,6 +29,8 @@ from h2.events import UnknownFrameReceived
 from rdscsi.csi.drain import InFlight
 from rdscsi.csi.unix_socket import BACKLOG
 from rdscsi.observe import logs
+
+grpclib.utils._current_task = asyncio.current_task  # see `rdscsi.csi`; somebody may have imported grpclib before
 
 Headers = list[tuple[str, str]]
 

@@ -14,6 +14,7 @@ from grpclib.stream import StreamIterator
 
 from rdscsi.csi.connections import raw
 from rdscsi.csi.drain import InFlight
+from rdscsi.csi.status import verdict
 from rdscsi.observe import logs
 
 _PREFIX_BYTES = 5
@@ -54,16 +55,16 @@ class _Guarded:
         self._handler = handler
 
     async def __call__(self, stream: Stream[Any, Any]) -> None:
-        """Answer one call. What is no GRPCError is a fault of this package, and grpclib logs it."""
+        """Answer one call."""
         try:
             self._guard.admit(self._path)
             await self._handler.func(_Incoming(stream, self._path, self._handler, self._guard.limit))
         except GRPCError as error:
-            await stream.send_trailing_metadata(
-                status=error.status,
-                status_message=error.message or f"{self._path} is not served",  # the generated base class says nothing
-                status_details=error.details,
-            )
+            await _refuse(stream, error, self._path)
+        except Exception as error:  # noqa: BLE001 - grpclib would say UNKNOWN, which is final, and that after a change
+            _log.error("edge.fault", path=self._path, exc_info=error)
+            found = verdict(error, changes=True)
+            await _refuse(stream, GRPCError(found.code, found.message), self._path)
         else:
             await stream.send_trailing_metadata()
 
@@ -110,6 +111,14 @@ class _Incoming(StreamIterator[Any]):
             return await self._raw.read(size)
         except AssertionError:
             raise _cut_off() from None
+
+
+async def _refuse(stream: Stream[Any, Any], error: GRPCError, path: str) -> None:
+    await stream.send_trailing_metadata(
+        status=error.status,
+        status_message=error.message or f"{path} is not served",  # the generated base class says nothing
+        status_details=error.details,
+    )
 
 
 def _cut_off() -> GRPCError:

@@ -1,4 +1,4 @@
-"""The console lines of the controller, out of its JSON log as it grows. Lines that are no JSON objects are passed over."""
+"""The console lines of the controller, out of its JSON log as it grows. What is no JSON object is passed over."""
 
 import json
 from pathlib import Path

@@ -69,7 +69,7 @@ class _Callee:
 
 
 class Calls:
-    """Makes calls through as many callees as are needed at once."""
+    """Makes calls through as many callees as are needed at once. Made by `open_calls`."""
 
     def __init__(self, processes: Processes) -> None:
         self._processes = processes
@@ -97,7 +97,7 @@ class Calls:
                 # A cancelled body ends here; the callee is then given up and the kernel closes what it held.
                 await self._ask(callee, "release", (), CALL_SECONDS)
 
-    def close(self) -> None:
+    def end_idle(self) -> None:
         """End the idle callees. Those at work end with their callers."""
         while self._idle:
             self._give_up(self._idle.pop())
@@ -139,3 +139,14 @@ class Calls:
             raise OutcomeUnknown(f"{about}: no answer within {deadline:g} s; what is behind it hangs") from error
         except EOFError as error:
             raise OutcomeUnknown(f"{about}: the process that made the call is gone") from error
+
+
+@asynccontextmanager
+async def open_calls(processes: Processes) -> AsyncIterator[Calls]:
+    """Make calls while the body runs; afterwards no callee is left, but for those that hang in the kernel."""
+    calls = Calls(processes)
+    try:
+        yield calls
+    finally:
+        calls.end_idle()
+        await processes.wait_ended()

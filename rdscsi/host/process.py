@@ -86,6 +86,14 @@ class Processes:
                 os.killpg(process.pid, signal.SIGKILL)
             self._stuck.append(process)
 
+    async def wait_ended(self) -> None:
+        """Wait for what was abandoned, as long as a killed process may take to end."""
+        # Shielded: without it each process that is cancelled would leave zombies behind.
+        with trio.move_on_after(KILL_SECONDS, shield=True):
+            for process in self._stuck:
+                await process.wait()
+        self._reap()
+
     async def _start(self, argv: Sequence[str], stdout: int, stderr: int) -> trio.Process:
         try:
             return await trio.lowlevel.open_process(
@@ -105,7 +113,6 @@ class Processes:
         # Shielded: a cancelled caller would leave a tool that still writes to the device.
         with trio.move_on_after(KILL_SECONDS, shield=True):
             await process.wait()
-        self._reap()
         return process.returncode is not None
 
     def _reap(self) -> None:

@@ -10,7 +10,7 @@ import trio
 
 from rdscsi.config import NodeSettings
 from rdscsi.errors import DriverError
-from rdscsi.host.calls import Calls
+from rdscsi.host.calls import Calls, open_calls
 from rdscsi.host.devices import loops
 from rdscsi.host.fabrics import FABRICS
 from rdscsi.host.filesystems import Filesystems
@@ -39,11 +39,8 @@ async def open_host(settings: NodeSettings) -> AsyncIterator[Host]:
     """
     deadlines = Deadlines(connect=settings.connect_deadline, mount=settings.mount_deadline, mkfs=settings.mkfs_deadline)
     processes = Processes()
-    calls = Calls(processes)
-    try:
+    async with open_calls(processes) as calls:
         yield await _chosen(settings, processes, calls, deadlines)
-    finally:
-        calls.close()
 
 
 async def _chosen(settings: NodeSettings, processes: Processes, calls: Calls, deadlines: Deadlines) -> Host:

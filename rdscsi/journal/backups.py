@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rdscsi.journal import files
-from rdscsi.journal.ballast import is_full
+from rdscsi.journal.faults import is_full, words
 from rdscsi.observe import logs
 
 _log = logs.get_log()
@@ -49,7 +49,7 @@ def keep(
         except (OSError, sqlite3.DatabaseError) as error:
             if migrating or not is_full(error):
                 raise
-            _log.warning("journal.no_backup", journal=str(journal), error=str(error))
+            _log.warning("journal.no_backup", journal=str(journal), error=words(error))
     for old in listed(journal)[count:]:
         old.path.unlink()
 

@@ -5,21 +5,19 @@ a transaction finds the disk full, the ballast goes, the transaction is tried on
 made again nothing new is begun except what undoes something.
 """
 
-import errno
 import math
 import os
-import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 from rdscsi.errors import NotFinal
 from rdscsi.journal import files
+from rdscsi.journal.faults import is_full
 from rdscsi.observe import logs
 
 PAUSE_SECONDS = 10.0  # between two attempts to make it again: each one fills the disk to the brim
 
 _log = logs.get_log()
-_NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 
 
 class JournalFull(NotFinal):
@@ -69,7 +67,7 @@ class Ballast:
         try:
             os.posix_fallocate(descriptor, 0, self._size)
         except OSError as error:
-            if error.errno not in _NO_SPACE:
+            if not is_full(error):
                 raise
             self._path.unlink()
             _log.warning("journal.no_ballast", path=str(self._path), bytes=self._size, error=str(error))
@@ -77,25 +75,3 @@ class Ballast:
         finally:
             os.close(descriptor)
         return True
-
-
-def is_full(error: BaseException) -> bool:
-    """Tell whether an error says that the disk is full, also in what it was raised from.
-
-    SQLite undoes the whole transaction then, so that leaving a savepoint fails too and hides the first error.
-    """
-    return any(_says_full(one) for one in _chain(error))
-
-
-def _says_full(error: BaseException) -> bool:
-    if isinstance(error, OSError):
-        return error.errno in _NO_SPACE
-    code = getattr(error, "sqlite_errorcode", 0)
-    return code & 0xFF == sqlite3.SQLITE_FULL or code == sqlite3.SQLITE_IOERR_SHMSIZE
-
-
-def _chain(error: BaseException) -> Iterator[BaseException]:
-    seen: BaseException | None = error
-    while seen is not None:
-        yield seen
-        seen = seen.__cause__ or seen.__context__

@@ -1,9 +1,6 @@
-"""Connections to a journal file, and what SQLite's errors about it mean. Which files there are is in `store`."""
+"""Connections to a journal file. Which file that is, and what must be true of it, is in `store`."""
 
-import errno
 import sqlite3
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -11,12 +8,8 @@ import sqlalchemy as sa
 from sqlalchemy import event
 from sqlalchemy.pool import NullPool
 
-from rdscsi.errors import JournalFailed, SettingsInvalid
-from rdscsi.journal.health import no_journal
-
 BUSY_SECONDS = 5.0  # only a reader's rare exclusive moment (WAL recovery) can make a writer wait
 LOG_BYTES = 16 << 20  # the write-ahead log shrinks to this after a reader has held it up
-_WRONG_PATH = {errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENAMETOOLONG}
 
 
 def connect(
@@ -65,19 +58,3 @@ def make_engine(
         connection.exec_driver_sql(begin)
 
     return engine
-
-
-@contextmanager
-def speaking_of(path: Path) -> Iterator[None]:
-    """Turn the words of SQLite and the system about this file into the driver's errors."""
-    try:
-        yield
-    except (sa.exc.DatabaseError, sqlite3.DatabaseError) as error:
-        cause = error.orig if isinstance(error, sa.exc.DatabaseError) else error
-        if getattr(cause, "sqlite_errorcode", None) == sqlite3.SQLITE_NOTADB:
-            raise no_journal(path) from error
-        raise JournalFailed(f"journal {path}: {cause}") from error
-    except OSError as error:
-        if error.errno in _WRONG_PATH:
-            raise SettingsInvalid([f"journal {path}: {error.strerror}"]) from error
-        raise JournalFailed(f"journal {path}: {error}") from error

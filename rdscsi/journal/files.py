@@ -38,17 +38,9 @@ def read_stamp(text: str) -> float:
     return datetime.strptime(text, _STAMP).replace(tzinfo=UTC).timestamp()
 
 
-def make(path: Path) -> bool:
-    """Make an empty file for the owner alone, durably; False when there is one already.
-
-    SQLite gives its own files beside it the same mode.
-    """
-    try:
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
-    except FileExistsError:
-        return False
-    sync_directory(path.parent)
-    return True
+def make(path: Path) -> None:
+    """Make an empty file for the owner alone. SQLite gives its own files beside it the same mode."""
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
 
 
 def set_aside(journal: Path, now: float) -> Path:

@@ -18,7 +18,7 @@ from rdscsi import names
 from rdscsi.errors import JournalFailed
 from rdscsi.journal import queries, store
 from rdscsi.journal.changes import Change
-from rdscsi.journal.engine import speaking_of
+from rdscsi.journal.faults import speaking_of, words
 from rdscsi.journal.lock import Lock
 from rdscsi.journal.operation import IntentChanges, LiveOperations, Operation
 from rdscsi.journal.records import (
@@ -165,7 +165,7 @@ class Journal:
             return await self._thread.run(partial(self._query, query))
         except (sa.exc.DatabaseError, trio.TooSlowError) as error:
             self._writer.fail(error)
-            raise JournalFailed(f"the journal cannot be read: {error}") from error
+            raise JournalFailed(f"the journal cannot be read: {words(error)}") from error
 
     def _query(self, query: Callable[[sa.Connection], T]) -> T:
         with self._connection.begin():

@@ -4,6 +4,8 @@ All that one `Reading` tells is of one moment: it holds one read transaction. Sy
 """
 
 import os
+import shutil
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,7 +14,7 @@ from pathlib import Path
 import sqlalchemy as sa
 
 from rdscsi.errors import SettingsInvalid
-from rdscsi.journal import engine, files, health, lock, migrations, queries, schema, store
+from rdscsi.journal import engine, faults, files, health, lock, migrations, queries, schema, store
 from rdscsi.journal.records import Incarnation, OperationRecord, StageRecord, TargetRecord, Tombstone, VolumeRecord
 
 
@@ -100,16 +102,33 @@ def read_journal(path: Path) -> Iterator[Reading]:
     Raises SettingsInvalid for a file that is missing, unreadable, no journal, or of another schema than this version
     reads, and JournalFailed for a damaged one.
     """
-    with engine.speaking_of(path):
+    with faults.speaking_of(path):
         os.close(os.open(path, os.O_RDONLY | os.O_CLOEXEC))  # SQLite would not say why it cannot
         if not health.recognise(path, expected=False):
             raise SettingsInvalid([f"journal {path} is empty: no driver has written to it"])
-        # Without a write-ahead log nobody writes and SQLite would make one, owned by whoever looks. A driver that
-        # starts in this moment makes one before it changes the file, which stays as it is until its first checkpoint.
-        immutable = not files.write_ahead_log(path).exists()
-        reader = engine.make_engine(path, read_only=True, immutable=immutable)
-        with reader.connect() as connection, connection.begin():
-            yield Reading(connection, _situation(connection, path))
+        with _undisturbed(path) as (source, immutable):
+            reader = engine.make_engine(source, read_only=True, immutable=immutable)
+            with reader.connect() as connection, connection.begin():
+                yield Reading(connection, _situation(connection, path))
+
+
+@contextmanager
+def _undisturbed(path: Path) -> Iterator[tuple[Path, bool]]:
+    """Return what to open, and whether SQLite may take it for a file that nobody writes.
+
+    Without a write-ahead log nobody writes, and SQLite would make one, owned by whoever looks. A driver that starts in
+    this moment makes one before it changes the file, which stays as it is until its first checkpoint. A log without
+    its index, as in a copy that somebody took, would get an index in the same way: a copy of ours gets it.
+    """
+    log = files.write_ahead_log(path)
+    if files.beside(path, "-shm").exists() or not log.exists():
+        yield path, not log.exists()
+        return
+    with tempfile.TemporaryDirectory(prefix="rdscsi-journal-") as directory:
+        copy = Path(directory) / path.name
+        shutil.copyfile(path, copy)
+        shutil.copyfile(log, files.write_ahead_log(copy))
+        yield copy, False
 
 
 def _situation(connection: sa.Connection, path: Path) -> Situation:

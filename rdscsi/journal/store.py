@@ -20,8 +20,9 @@ import sqlalchemy as sa
 from rdscsi import __version__
 from rdscsi.errors import SettingsInvalid
 from rdscsi.journal import backups, files, health, lock, migrations, schema
-from rdscsi.journal.ballast import Ballast, is_full
-from rdscsi.journal.engine import connect, make_engine, speaking_of
+from rdscsi.journal.ballast import Ballast
+from rdscsi.journal.engine import connect, make_engine
+from rdscsi.journal.faults import is_full, speaking_of
 from rdscsi.journal.health import JOURNAL_ID_KEY
 from rdscsi.journal.lock import Lock
 from rdscsi.observe import logs

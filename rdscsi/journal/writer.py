@@ -17,7 +17,8 @@ import sqlalchemy as sa
 import trio
 
 from rdscsi.errors import JournalFailed
-from rdscsi.journal.ballast import Ballast, is_full
+from rdscsi.journal.ballast import Ballast
+from rdscsi.journal.faults import is_full, words
 from rdscsi.journal.threads import SqlThread
 from rdscsi.observe import logs
 
@@ -196,7 +197,7 @@ class Writer:
         except Exception as error:
             if not (is_full(error) and self._ballast.release()):
                 raise
-            _log.error("journal.disk_full", ballast="released", error=str(error))
+            _log.error("journal.disk_full", ballast="released", error=words(error))
         self._raw.rollback()  # after a failed COMMIT SQLite may have done so, or not; SQLAlchemy does not look
         return self._attempt(batch)
 
@@ -232,4 +233,4 @@ def _own_fault(error: Exception) -> bool:
 
 
 def _failed(cause: Exception | None) -> JournalFailed:
-    return JournalFailed(f"the journal cannot be written: {cause or 'its writer was ended'}")
+    return JournalFailed(f"the journal cannot be written: {words(cause) if cause else 'its writer was ended'}")

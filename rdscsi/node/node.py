@@ -79,8 +79,8 @@ class Node:
 
 @asynccontextmanager
 async def open_node(
-    *,
     settings: NodeSettings,
+    *,
     cluster_id: str,
     journal: Journal,
     operations: Runner,
@@ -92,14 +92,14 @@ async def open_node(
     """
     async with open_host(settings) as host:
         yield await make_node(
-            host=host, settings=settings, cluster_id=cluster_id, journal=journal, operations=operations, now=now
+            settings, host=host, cluster_id=cluster_id, journal=journal, operations=operations, now=now
         )
 
 
 async def make_node(
+    settings: NodeSettings,
     *,
     host: Host,
-    settings: NodeSettings,
     cluster_id: str,
     journal: Journal,
     operations: Runner,

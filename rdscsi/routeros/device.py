@@ -160,7 +160,7 @@ class Device:
         self.fenced = False
 
     def _unsettle_statements(self) -> None:
-        """Lines of whoever held the token before fail their next check; a statement whose check passed may still run."""
+        """Lines of the former holder fail their next check; a statement whose check has passed may still run."""
         assert self._sighting is not None
         settled = self._sighting.at_most(trio.current_time()) + int(self.settings.longest_statement)
         self._all_unsettled_until = max(self._all_unsettled_until, settled)

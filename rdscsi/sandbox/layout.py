@@ -32,6 +32,11 @@ class Layout:
         return self.simulator / "host_key.pub"
 
     @property
+    def console_log(self) -> Path:
+        """Every console line with its answer, a JSON object each, where the sandbox was asked for it."""
+        return self.state_dir / "console.jsonl"
+
+    @property
     def exports(self) -> Path:
         """Symbolic links from NQN to backing file, kept by the simulated RDS for the loop backend."""
         return self.simulator / "exports"

@@ -5,7 +5,7 @@ Times are shorter than on hardware, where a line may still run half a minute aft
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from rdscsi.config.values import Endpoint
@@ -19,7 +19,11 @@ POOL = "pool1"
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What `rdscsi sandbox` was asked for. Without `controller_endpoint` one process serves both halves."""
+    """What `rdscsi sandbox` was asked for. Without `controller_endpoint` one process serves both halves.
+
+    `overrides` are settings of the driver in place of the sandbox's own, as texts. `console_log`: the simulated RDS
+    writes down each line and answer, without bound.
+    """
 
     state_dir: Path
     endpoint: Endpoint
@@ -28,6 +32,8 @@ class Options:
     latency: str = "none"
     pool_size: int = 1 << 40
     routeros: str = "7.24.4"
+    console_log: bool = False
+    overrides: Mapping[str, str] = field(default_factory=dict)
 
 
 def simulator_arguments(options: Options, layout: Layout, ssh: Ssh) -> tuple[str, ...]:
@@ -40,6 +46,7 @@ def simulator_arguments(options: Options, layout: Layout, ssh: Ssh) -> tuple[str
         *("--routeros", options.routeros),
         *("--latency", options.latency),
         *("--pool-size", str(options.pool_size)),
+        *(("--console-log", str(layout.console_log)) if options.console_log else ()),
     )
 
 

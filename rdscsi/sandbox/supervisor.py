@@ -7,8 +7,9 @@ in the kernel goes before the simulated RDS does. Processes are in `children`, t
 import contextlib
 import signal
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import trio
@@ -93,16 +94,22 @@ async def _start(options: Options, sandbox: Sandbox, stack: contextlib.AsyncExit
 
         await stack.enter_async_context(running(child, started=started, died=tell, settled=sandbox.ready))
 
+    assert sandbox.record.ssh is not None
     await keep(_simulator(options, sandbox), (SIMULATOR,))
     stack.push_async_callback(_clear, options.state_dir)
+    await _ready(sandbox, partial(readiness.wait_appliance, sandbox.record.ssh))
     for child, names in _driver(options, sandbox):
         await keep(child, names)
-    with trio.move_on_after(START_SECONDS):
-        await sandbox.wait_usable()
-        sandbox.ready.set()
-    if not sandbox.ready.is_set():
-        raise SandboxFailed(f"not ready within {START_SECONDS:g} s; see {', '.join(sandbox.record.logs.values())}")
+    await _ready(sandbox, sandbox.wait_usable)
+    sandbox.ready.set()
     sandbox.record.write()
+
+
+async def _ready(sandbox: Sandbox, wait: Callable[[], Awaitable[None]]) -> None:
+    with trio.move_on_after(START_SECONDS):
+        await wait()
+        return
+    raise SandboxFailed(f"not ready within {START_SECONDS:g} s; see {', '.join(sandbox.record.logs.values())}")
 
 
 async def _clear(state_dir: Path) -> None:
@@ -140,16 +147,16 @@ def _driver(options: Options, sandbox: Sandbox) -> list[tuple[Child, tuple[str, 
     assert ssh is not None
     controller, node = settings.controller(layout, ssh), settings.node(layout, options.host_backend)
     if options.controller_endpoint is None:
-        return [(_child(layout, DRIVER, options.endpoint, controller | node), (CONTROLLER, NODE))]
+        return [(_child(options, layout, DRIVER, options.endpoint, controller | node), (CONTROLLER, NODE))]
     return [
-        (_child(layout, CONTROLLER, options.controller_endpoint, controller), (CONTROLLER,)),
-        (_child(layout, NODE, options.endpoint, node), (NODE,)),
+        (_child(options, layout, CONTROLLER, options.controller_endpoint, controller), (CONTROLLER,)),
+        (_child(options, layout, NODE, options.endpoint, node), (NODE,)),
     ]
 
 
-def _child(layout: Layout, name: str, endpoint: Endpoint, own: dict[str, object]) -> Child:
+def _child(options: Options, layout: Layout, name: str, endpoint: Endpoint, own: dict[str, object]) -> Child:
     path = layout.settings(name)
-    settings.write(path, settings.process(layout, name, endpoint) | own)
+    settings.write(path, settings.process(layout, name, endpoint) | own | dict(options.overrides))
     return Child(name, leashed(name, "--config", str(path)), layout.log(name), DRIVER_GRACE)
 
 

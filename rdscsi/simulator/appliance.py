@@ -125,6 +125,8 @@ class Appliance:
     def close(self) -> None:
         """Let go of the state directory. Nothing is lost; the next start goes on with the same uptime."""
         with self._lock:
+            if self._closed:
+                return
             self._closed = True
             self.storage.undo.flush()
             self._store.close()
@@ -165,6 +167,33 @@ class Appliance:
             self.boots += 1
             self.on_reboot()
             return lost
+
+    def is_booting(self) -> bool:
+        """Whether the machine is still coming up: it does not take connections yet."""
+        return self.boots > 0 and self.uptime() < self.options.behaviour.boot_seconds
+
+    # -- what the SSH server asks ----------------------------------------------------------------------------------
+
+    def max_sessions(self) -> int:
+        """How many connections there may be: what was set in `/ip/service`, otherwise what the behaviour says."""
+        rows = self.records.rows("/ip/service").values()
+        found = next((row.get("max-sessions") for row in rows if row["name"] == "ssh"), None)
+        return found if isinstance(found, int) else self.options.behaviour.max_sessions
+
+    def passwords_allowed(self) -> bool:
+        return self.records.settings("/ip/ssh").get("password-authentication", "") != "no"
+
+    def passwords_beside_keys(self) -> bool:
+        """Whether a user with a key may come in by password (§5)."""
+        found = self.records.settings("/ip/ssh")
+        return found.get("password-authentication") == "yes" or found.get("always-allow-password-login") is True
+
+    def change_pool(
+        self, *, mounted: bool | None = None, read_only: bool | None = None, state: str | None = None
+    ) -> None:
+        """What may befall the pool while the appliance runs; between lines, not inside one."""
+        with self._lock:
+            self.storage.change_pool(mounted=mounted, read_only=read_only, state=state)
 
     # -- lines -----------------------------------------------------------------------------------------------------
 
@@ -223,6 +252,7 @@ class Appliance:
             suffixes=self.options.suffixes(),
             literals=parsed.literals,
             width=self.options.behaviour.width,
+            empty_find_is_silent=self.options.behaviour.empty_find_is_silent,
         )
         try:
             interpreter.run(parsed.script, Scope(environment))

@@ -8,7 +8,7 @@ from __future__ import annotations
 import itertools
 import random
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
@@ -25,6 +25,12 @@ Kind = Literal[
     "stall",  # the line does not run, no answer ever comes, the session stays
     "stall-after",  # the line runs, no answer ever comes, the session stays
     "reboot",  # the line runs, the appliance has a power cut, sessions die
+    "reboot-middle",  # the power cut comes before the line's `mutation`th change
+    "slow",  # the line begins `seconds` late, as when `/file` lists a huge tree
+    "parse-error",  # the line is refused as a whole with `text` (default: a syntax error), nothing runs
+    "disk-full",  # what would take space in the line is refused
+    "refuse",  # statements whose path begins with `path` are refused with `text`
+    "meddle",  # an operator runs the line `text` before this line's `mutation`th change (0: before it begins)
 ]
 KINDS: tuple[str, ...] = get_args(Kind)
 HOLD_SECONDS = 60.0
@@ -43,6 +49,7 @@ class Fault:
     text: str = ""
     mutation: int = 1
     after: int | None = None
+    path: str = ""
 
 
 class Hold:
@@ -86,7 +93,11 @@ class Rule:
 
 
 class Faults:
-    """The rules in force. `refuse_connections` makes the server close every new connection at once."""
+    """The rules in force, and what befalls whole connections.
+
+    `refuse_connections`: the server closes every new connection at once. `mute_connections`: it takes new connections
+    and never says a word, so that clients run into their time-out. `banner`: what it says before its SSH version.
+    """
 
     def __init__(self, *, seed: int = 0) -> None:
         self._random = random.Random(seed)  # noqa: S311 - repeatable on purpose
@@ -94,6 +105,8 @@ class Faults:
         self._numbers = itertools.count(1)
         self._lock = threading.Lock()
         self.refuse_connections = False
+        self.mute_connections = False
+        self.banner = b""
 
     def __iter__(self) -> itertools.chain[Rule]:
         return itertools.chain(tuple(self._rules))
@@ -120,7 +133,8 @@ class Faults:
     def drop(self, rule: Rule) -> None:
         """Lift a rule; lines that it holds go on."""
         with self._lock:
-            self._rules.remove(rule)
+            if rule in self._rules:
+                self._rules.remove(rule)
         rule.release()
 
     def clear(self) -> None:
@@ -128,6 +142,12 @@ class Faults:
         for rule in self:
             self.drop(rule)
         self.refuse_connections = False
+        self.mute_connections = False
+        self.banner = b""
+
+    def storm(self, *, chance: float, kinds: Iterable[Kind], seconds: float = 1.0, contains: str = "") -> list[Rule]:
+        """Rules for several kinds at once, each striking by chance, by the seed."""
+        return [self.add(Fault(kind, seconds=seconds), contains=contains, chance=chance) for kind in kinds]
 
     def release_all(self) -> None:
         """Let every held line go on."""

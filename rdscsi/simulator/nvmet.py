@@ -19,6 +19,7 @@ from pathlib import Path
 from rdscsi.simulator.storage.exports import Export
 
 CONFIGFS = Path("/sys/kernel/config/nvmet")
+EVERYWHERE = "0.0.0.0"  # noqa: S104 - an appliance serves on all of its addresses
 _TOOL_SECONDS = 30.0
 _LAST_PORT = 65535
 
@@ -44,7 +45,7 @@ class Nvmet:
         self,
         home: Path,
         *,
-        addresses: tuple[str, ...] = ("0.0.0.0",),  # noqa: S104 - an appliance serves on all of its addresses
+        addresses: tuple[str, ...] = (EVERYWHERE,),
         backing: Backing = Backing.FILE,
         growth: Growth = Growth.RESCAN,
         configfs: Path = CONFIGFS,

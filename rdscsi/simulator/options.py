@@ -130,6 +130,7 @@ class Behaviour:
     max_channels: int = 10  # §5: more channels than this at once on one connection hang; 19 did; 0: never
     answer_keepalive: bool = False  # §5: keepalive@openssh.com
     exit_status: int = 0  # §4.1
+    boot_seconds: float = 0.0  # unknown: how long a reboot keeps the appliance from taking connections
     enforce_policies: bool = True  # §4.2, §5: what a user's group lacks is refused
     device_mode_refuses: tuple[str, ...] = ()  # §5: paths of commands that the device mode does not allow
     format_answer: Literal["y", "n"] = "n"  # unknown: what the question of /disk/format gets without a terminal

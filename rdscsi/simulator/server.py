@@ -1,30 +1,38 @@
 """The SSH face of the simulated appliance, on asyncio: exec only, no PTY, an exit status that tells nothing.
 
-Everything that a command means is in `sessions`; this module knows connections, keys, channels and latency. It must run
-in an asyncio loop of its own (`serving` gives a Trio program one in a thread).
+Everything that a command means is in `sessions`, single connections are in `connection`; this module knows who is
+connected, the host key and latency. It must run in an asyncio loop of its own (`serving` gives a Trio program one).
 """
 
 from __future__ import annotations
 
 import asyncio
-import os
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 
 import asyncssh
 
+from rdscsi.simulator import host_key
+from rdscsi.simulator.connection import Connection
 from rdscsi.simulator.latency import PROFILES, Latency, LatencyProfile
 from rdscsi.simulator.sessions import Attempt, Sessions
 
 _WORKERS = 64
+_LOGIN_SECONDS = 30
+_REFUSED_KEYS = ("ecdsa-", "sk-")
 
 
 @dataclass(frozen=True, slots=True)
 class ServerOptions:
-    """Where to listen and whom to let in. Port 0 takes a free one; without `users` any name may use the keys."""
+    """Where to listen and whom to let in. Port 0 takes a free one.
+
+    `authorized_keys` open the door to `users`, or to any name without `users`; users of the appliance may also come in
+    by the keys and passwords that the appliance itself knows.
+    """
 
     host: str = "127.0.0.1"
     port: int = 0
@@ -33,26 +41,6 @@ class ServerOptions:
     host_key_type: str = "ssh-rsa"
     latency: LatencyProfile = field(default_factory=lambda: PROFILES["none"])
     seed: int = 0
-
-
-def load_host_key(state_dir: Path, kind: str) -> asyncssh.SSHKey:
-    """The host key of the state directory, made at the first start (RSA-2048 as the device's default, §5)."""
-    private = state_dir / "host_key"
-    if private.exists():
-        key = asyncssh.read_private_key(private)
-    else:
-        key = asyncssh.generate_private_key("ssh-rsa", key_size=2048) if kind == "ssh-rsa" else _other_key(kind)
-        fresh = state_dir / "host_key.new"
-        descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(key.export_private_key())
-        fresh.replace(private)
-    (state_dir / "host_key.pub").write_bytes(key.export_public_key())
-    return key
-
-
-def _other_key(kind: str) -> asyncssh.SSHKey:
-    return asyncssh.generate_private_key(kind)
 
 
 def _authorized(sources: Sequence[Path | str]) -> set[bytes]:
@@ -72,13 +60,18 @@ class SshServer:
     def __init__(self, sessions: Sessions, options: ServerOptions) -> None:
         self.sessions = sessions
         self.options = options
-        self.host_key = load_host_key(sessions.appliance.state_dir, options.host_key_type)
+        self._appliance = sessions.appliance
+        self.host_key = host_key.load(self._appliance.state_dir, options.host_key_type)
         self._keys = _authorized(options.authorized_keys)
-        self._latency = Latency(options.latency, seed=options.seed)
-        self._connections: set[asyncssh.SSHServerConnection] = set()
+        self.latency = Latency(options.latency, seed=options.seed)
+        self._connections: dict[asyncssh.SSHServerConnection, int] = {}
+        self._numbers = 0
         self._threads = ThreadPoolExecutor(_WORKERS, thread_name_prefix="console")
         self._acceptor: asyncssh.SSHAcceptor | None = None
-        self._timers: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        behaviour = self._appliance.options.behaviour
+        self.max_channels = behaviour.max_channels
+        self.answers_keepalive = behaviour.answer_keepalive
 
     @property
     def port(self) -> int:
@@ -96,13 +89,24 @@ class SshServer:
     def fingerprint(self) -> str:
         return self.host_key.get_fingerprint()
 
+    @property
+    def connections(self) -> int:
+        """How many clients are connected."""
+        return len(self._connections)
+
     async def __aenter__(self) -> SshServer:
+        await self._listen(self.options.port, self.host_key)
+        loop = asyncio.get_running_loop()
+        self.sessions.on_reboot = lambda: _from_a_thread(loop, self.disconnect_all)
+        self._appliance.on_new_host_key = lambda kind: _from_a_thread(loop, lambda: self._change_key_soon(kind))
+        return self
+
+    async def _listen(self, port: int, key: asyncssh.SSHKey) -> None:
         self._acceptor = await asyncssh.listen(
             self.options.host,
-            self.options.port,
-            server_factory=lambda: _Connection(self),
-            server_host_keys=[self.host_key],
-            process_factory=self._process,
+            port,
+            server_factory=lambda: Connection(self),
+            server_host_keys=[key],
             encoding=None,
             allow_pty=False,
             line_editor=False,
@@ -110,63 +114,113 @@ class SshServer:
             x11_forwarding=False,
             config=[],
             reuse_address=True,
-            login_timeout=30,
+            login_timeout=_LOGIN_SECONDS,
         )
-        return self
 
     async def __aexit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        self.sessions.on_reboot = _nothing
+        self.sessions.close()
+        for task in self._tasks:
+            task.cancel()
         if self._acceptor is not None:
             self._acceptor.close()
-        for task in self._timers:
-            task.cancel()
         self.disconnect_all()
         if self._acceptor is not None:
             await self._acceptor.wait_closed()
         self._threads.shutdown(wait=False, cancel_futures=True)
+
+    async def change_host_key(self, kind: str = "") -> None:
+        """Show another host key from the next connection on, as after `/ip/ssh/regenerate-host-key`."""
+        port = self.port
+        fresh = host_key.regenerate(self._appliance.state_dir, kind or self.options.host_key_type)
+        if self._acceptor is not None:
+            self._acceptor.close()
+            await self._acceptor.wait_closed()
+        await self._listen(port, fresh)
+        self.host_key = fresh
+
+    def _change_key_soon(self, kind: str) -> None:
+        self._keep(asyncio.get_running_loop().create_task(self.change_host_key(kind)))
+
+    def _keep(self, task: asyncio.Task[None]) -> None:
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    # -- connection.Gate -------------------------------------------------------------------------------------------
 
     def disconnect_all(self) -> None:
         """Cut every connection without a word."""
         for connection in tuple(self._connections):
             connection.abort()
 
-    def allows(self, user: str, key: asyncssh.SSHKey) -> bool:
-        return (not self.options.users or user in self.options.users) and key.public_data in self._keys
-
     def welcome(self, connection: asyncssh.SSHServerConnection) -> bool:
         """Count a connection in, or turn it away."""
-        limit = self.sessions.appliance.options.behaviour.max_sessions
-        if self.sessions.faults.refuse_connections or len(self._connections) >= limit:
+        full = len(self._connections) >= self._appliance.max_sessions()
+        if self.sessions.faults.refuse_connections or full or self._appliance.is_booting():
             return False
-        self._connections.add(connection)
+        self._numbers += 1
+        self._connections[connection] = self._numbers
         return True
 
     def farewell(self, connection: asyncssh.SSHServerConnection) -> None:
-        self._connections.discard(connection)
+        number = self._connections.pop(connection, 0)
+        login = self._appliance.logins.pop(number, None)
+        if login is not None:
+            self._appliance.log.note("system,info,account", f"user {login['name']} logged out via ssh")
 
-    async def _process(self, process: asyncssh.SSHServerProcess[bytes]) -> None:
+    def greeting(self) -> bytes | None:
+        faults = self.sessions.faults
+        return None if faults.mute_connections else faults.banner
+
+    def allows_key(self, user: str, key: asyncssh.SSHKey) -> bool:
+        """A key of the server's own list for its users, or one that the appliance knows of this user."""
+        if key.get_algorithm().startswith(_REFUSED_KEYS) or "ssh" not in self._appliance.accounts.policies(user):
+            return False
+        if key.public_data in self._keys and (not self.options.users or user in self.options.users):
+            return True
+        known = (asyncssh.import_public_key(text).public_data for text in self._appliance.accounts.keys(user))
+        return key.public_data in set(known)
+
+    def allows_password(self, user: str, password: str) -> bool:
+        accounts = self._appliance.accounts
+        if not accounts.knows(user) or "ssh" not in accounts.policies(user) or not self._appliance.passwords_allowed():
+            return False
+        return accounts.password_opens(user, password, beside_keys=self._appliance.passwords_beside_keys())
+
+    def logged_in(self, connection: asyncssh.SSHServerConnection, user: str) -> None:
+        number = self._connections.get(connection)
+        if number is not None:
+            address = str((connection.get_extra_info("peername") or ("?",))[0])
+            when = datetime.fromtimestamp(self._appliance.clock.now(), UTC).strftime("%Y-%m-%d %H:%M:%S")
+            self._appliance.logins[number] = {"when": when, "name": user, "address": address, "via": "ssh"}
+            self._appliance.log.note("system,info,account", f"user {user} logged in from {address} via ssh")
+
+    # -- commands --------------------------------------------------------------------------------------------------
+
+    async def process(self, process: asyncssh.SSHServerProcess[bytes]) -> None:
+        """Answer one exec request."""
         line = process.command
-        connection = process.get_extra_info("connection")
         if line is None:
             process.stdout.write(b"only exec is simulated\r\n")
             process.exit(0)
             return
         user = str(process.get_extra_info("username"))
-        delay = self._latency.sample()
-        await asyncio.sleep(delay / 2)
+        delay = self.latency.sample()
+        if delay:
+            await asyncio.sleep(delay / 2)
         loop = asyncio.get_running_loop()
         attempt = await loop.run_in_executor(self._threads, lambda: self.sessions.attempt(line, user=user))
         self._schedule_due()
-        await asyncio.sleep(delay / 2)
-        await self._answer(process, connection, attempt)
+        if delay:
+            await asyncio.sleep(delay / 2)
+        await self._answer(process, attempt)
 
-    async def _answer(
-        self, process: asyncssh.SSHServerProcess[bytes], connection: asyncssh.SSHServerConnection, attempt: Attempt
-    ) -> None:
+    async def _answer(self, process: asyncssh.SSHServerProcess[bytes], attempt: Attempt) -> None:
         if attempt.reply is not None:
             process.stdout.write(attempt.reply.encode())
-            process.exit(self.sessions.appliance.options.behaviour.exit_status)
+            process.exit(self._appliance.options.behaviour.exit_status)
             return
         if attempt.fragment:
             process.stdout.write(attempt.fragment.encode())
@@ -176,42 +230,23 @@ class SshServer:
         elif attempt.rebooted:
             self.disconnect_all()
         else:
-            connection.abort()
+            process.get_extra_info("connection").abort()
 
     def _schedule_due(self) -> None:
         """Wake up when a line whose session died has to run."""
         due = self.sessions.next_due()
         if due is not None:
-            task = asyncio.get_running_loop().create_task(self._run_due(due))
-            self._timers.add(task)
-            task.add_done_callback(self._timers.discard)
+            self._keep(asyncio.get_running_loop().create_task(self._run_due(due)))
 
     async def _run_due(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
         await asyncio.get_running_loop().run_in_executor(self._threads, self.sessions.run_due)
 
 
-class _Connection(asyncssh.SSHServer):
-    """One client's connection: who may come in."""
+def _from_a_thread(loop: asyncio.AbstractEventLoop, act: Callable[[], None]) -> None:
+    if not loop.is_closed():
+        loop.call_soon_threadsafe(act)
 
-    def __init__(self, server: SshServer) -> None:
-        self._server = server
-        self._connection: asyncssh.SSHServerConnection | None = None
 
-    def connection_made(self, conn: asyncssh.SSHServerConnection) -> None:
-        self._connection = conn
-        if not self._server.welcome(conn):
-            conn.abort()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        if self._connection is not None:
-            self._server.farewell(self._connection)
-
-    def begin_auth(self, username: str) -> bool:
-        return True
-
-    def public_key_auth_supported(self) -> bool:
-        return True
-
-    def validate_public_key(self, username: str, key: asyncssh.SSHKey) -> bool:
-        return self._server.allows(username, key)
+def _nothing() -> None:
+    """The server is gone."""

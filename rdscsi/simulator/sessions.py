@@ -10,10 +10,14 @@ import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from rdscsi.simulator import texts
 from rdscsi.simulator.appliance import Appliance, LineCut
+from rdscsi.simulator.console.failures import ConsoleError
 from rdscsi.simulator.console.values import Value
 from rdscsi.simulator.faults import HOLD_SECONDS, Fault, Faults, Hold, Rule
 
+OPERATOR = "operator"
+_TAKING_SPACE = frozenset({"/disk/add", "/file/add", "/file/copy", "/disk/btrfs/subvolume/add"})
 _PATIENCE = 60.0  # seconds until a parked line's thread must have got somewhere
 
 
@@ -56,6 +60,9 @@ class Sessions:
         self.appliance = appliance
         self.faults = faults or Faults()
         self._waiting: list[_Waiting] = []
+        self._lock = threading.Lock()
+        self.on_reboot: Callable[[], None] = _nothing
+        """Called when the appliance went down; for who holds its connections."""
         appliance.on_reboot = self._rebooted
 
     @property
@@ -65,25 +72,43 @@ class Sessions:
 
     def next_due(self) -> float | None:
         """Seconds until the next waiting line runs, or None."""
-        if not self._waiting:
-            return None
-        return max(min(item.due for item in self._waiting) - self.appliance.clock.now(), 0.0)
+        with self._lock:
+            due = min((item.due for item in self._waiting), default=None)
+        return None if due is None else max(due - self.appliance.clock.now(), 0.0)
 
     def run_due(self) -> int:
         """Run the waiting lines whose time has come, in order; their number."""
         now = self.appliance.clock.now()
-        due = sorted((item for item in self._waiting if item.due <= now), key=lambda item: item.due)
-        for item in due:
-            self._waiting.remove(item)
+        count = 0
+        while (item := self._take_due(now)) is not None:
             item.resume()
-        return len(due)
+            count += 1
+        return count
 
-    def _rebooted(self) -> None:
-        """Lines that were still running are gone; those that stand somewhere find that out for themselves."""
-        waiting, self._waiting = self._waiting, []
+    def _take_due(self, now: float) -> _Waiting | None:
+        """Take the earliest that is due; no two threads get the same."""
+        with self._lock:
+            found = min((item for item in self._waiting if item.due <= now), key=lambda item: item.due, default=None)
+            if found is not None:
+                self._waiting.remove(found)
+        return found
+
+    def close(self) -> None:
+        """Give up lines that wait and let held ones go: nobody will see to them any more."""
+        with self._lock:
+            waiting, self._waiting = self._waiting, []
         for item in waiting:
             item.give_up()
         self.faults.release_all()
+
+    def _rebooted(self) -> None:
+        """Lines that were still running are gone; those that stand somewhere find that out for themselves."""
+        with self._lock:
+            waiting, self._waiting = self._waiting, []
+        for item in waiting:
+            item.give_up()
+        self.faults.release_all()
+        self.on_reboot()
 
     def attempt(self, line: str, *, user: str = "admin") -> Attempt:
         """Run one command with whatever goes wrong with it."""
@@ -158,7 +183,8 @@ class Sessions:
             return
 
     def _wait(self, seconds: float, resume: Callable[[], None], give_up: Callable[[], None]) -> None:
-        self._waiting.append(_Waiting(self.appliance.clock.now() + seconds, resume, give_up))
+        with self._lock:
+            self._waiting.append(_Waiting(self.appliance.clock.now() + seconds, resume, give_up))
 
     def _cut(self, line: str, user: str, fault: Fault) -> Attempt:
         self._run_unseen(line, user, _Countdown(fault.mutation, _raise_cut))
@@ -186,6 +212,39 @@ class Sessions:
         self.appliance.reboot()
         return Attempt(None, fault=fault, rebooted=True)
 
+    def _reboot_middle(self, line: str, user: str, fault: Fault) -> Attempt:
+        reply = self.appliance.run(line, user=user, before=_Countdown(fault.mutation, self._power_cut))
+        return Attempt(reply, fault=fault)  # the line had fewer changes
+
+    def _power_cut(self) -> None:
+        self.appliance.reboot()
+        raise LineCut
+
+    def _slow(self, line: str, user: str, fault: Fault) -> Attempt:
+        self.appliance.clock.pause(fault.seconds)
+        return Attempt(self.appliance.run(line, user=user), fault=fault)
+
+    def _parse_error(self, _line: str, _user: str, fault: Fault) -> Attempt:
+        return Attempt(fault.text or "syntax error (line 1 column 1)\r\n", fault=fault)
+
+    def _disk_full(self, line: str, user: str, fault: Fault) -> Attempt:
+        return Attempt(self.appliance.run(line, user=user, before=_refuse_space), fault=fault)
+
+    def _refuse(self, line: str, user: str, fault: Fault) -> Attempt:
+        def before(path: str, _arguments: Mapping[str, Value]) -> None:
+            if path.startswith(fault.path):
+                raise ConsoleError(fault.text or texts.CAN_NOT_DO_THAT())
+
+        return Attempt(self.appliance.run(line, user=user, before=before), fault=fault)
+
+    def _meddle(self, line: str, user: str, fault: Fault) -> Attempt:
+        def meddle() -> None:
+            self.appliance.run(fault.text, user=OPERATOR)
+
+        if fault.mutation <= 0:
+            meddle()
+        return Attempt(self.appliance.run(line, user=user, before=_Countdown(fault.mutation, meddle)), fault=fault)
+
 
 _EFFECTS: dict[str, Callable[[Sessions, str, str, Fault], Attempt]] = {
     "drop-before": Sessions._drop_before,
@@ -199,6 +258,12 @@ _EFFECTS: dict[str, Callable[[Sessions, str, str, Fault], Attempt]] = {
     "stall": Sessions._stall,
     "stall-after": Sessions._stall_after,
     "reboot": Sessions._reboot,
+    "reboot-middle": Sessions._reboot_middle,
+    "slow": Sessions._slow,
+    "parse-error": Sessions._parse_error,
+    "disk-full": Sessions._disk_full,
+    "refuse": Sessions._refuse,
+    "meddle": Sessions._meddle,
 }
 
 
@@ -217,6 +282,12 @@ class _Countdown:
 
 def _nothing() -> None:
     """A line that has not begun needs no word when it is given up."""
+
+
+def _refuse_space(path: str, arguments: Mapping[str, Value]) -> None:
+    takes = path in _TAKING_SPACE or (path == "/disk/set" and "file-size" in arguments)
+    if takes:
+        raise ConsoleError(texts.NO_SPACE())
 
 
 def _raise_cut() -> None:

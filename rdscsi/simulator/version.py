@@ -4,6 +4,9 @@ import re
 
 _VERSION = re.compile(r"(\d+)\.(\d+)(?:\.\d+)?(?:(?:rc|beta)\d+)?")
 Minor = tuple[int, int]
+OLDEST: Minor = (7, 16)
+NEWEST: Minor = (7, 26)
+"""Known by a dump of their commands up to 7.24; later ones are taken as 7.24, no difference of theirs is known."""
 
 
 def minor(version: str) -> Minor:

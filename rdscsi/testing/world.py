@@ -54,7 +54,7 @@ class Process:
 
     async def wait_settled(self) -> None:
         """Wait until nothing is open in the journal. Bounded by the caller."""
-        while await self.journal.open_operations():
+        while await self.journal.open_operations():  # noqa: ASYNC110 - virtual time
             await trio.sleep(1.0)
 
 
@@ -87,7 +87,7 @@ class World:
         self.link = Link(dead=True)
         self.lives = 0
         self._nursery = nursery
-        self._delay = delay
+        self.delay = delay
         self._scope = trio.CancelScope()
         self.strikes = Strikes(
             Levers(
@@ -156,7 +156,7 @@ class World:
             self.sessions,
             self.clock,
             link=link,
-            delay=lambda: self._delay(self.random),
+            delay=lambda: self.delay(self.random),
             connections=self.connections,
             before=self.strikes.line,
             after=self._after_line,

@@ -81,6 +81,7 @@ async def test_callers_with_one_wish_share_one_operation_and_another_wish_is_bus
         async def ask() -> None:
             answers.append(await controller.create_volume(wish("pvc-1")))
 
+        world.delay = lambda _: 0.1
         before = len(world.appliance.history)
         async with trio.open_nursery() as nursery:
             for _ in range(5):

@@ -108,10 +108,10 @@ async def test_a_file_that_another_disk_uses_stays(world: World, autojump_clock:
         world.appliance.run(f"/disk/add type=file slot=second file-path={disk.file_name}")
         with pytest.raises(NotFinal, match="still there"):
             await process.controller.delete_volume(volume.volume_id)
-        assert world.appliance.storage.disks.backing_path(disk).exists()
+        assert world.appliance.storage.files.path(disk.file_name).exists()
         world.appliance.run("/disk/remove second")
         await settle(lambda: process.controller.delete_volume(volume.volume_id))
-        assert not world.appliance.storage.disks.backing_path(disk).exists()
+        assert not world.appliance.storage.files.path(disk.file_name).exists()
 
 
 async def test_an_item_whose_tag_was_changed_by_hand_is_not_removed(world: World, autojump_clock: MockClock) -> None:

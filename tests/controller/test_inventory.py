@@ -59,7 +59,7 @@ async def test_an_item_that_vanished_is_added_again_to_its_file_with_export_off(
         volume = await process.controller.create_volume(wish("pvc-1", 3 * MIB))
         disk = _disk(world, volume.volume_id)
         assert disk is not None
-        path = world.appliance.storage.disks.backing_path(disk)
+        path = world.appliance.storage.files.path(disk.file_name)
         path.write_bytes(b"precious" + bytes(3 * MIB - 8))
         assert world.appliance.reboot() > 0
         assert _disk(world, volume.volume_id) is None

@@ -59,7 +59,7 @@ async def test_no_permit_is_given_where_the_appliance_sees_a_filesystem(
         volume = await controller.create_volume(wish("pvc-1"))
         await controller.publish_volume(attach(volume))
         [disk] = [one for one in world.appliance.storage.disks if one.slot in volume.volume_id]
-        with open(world.appliance.storage.disks.backing_path(disk), "r+b") as file:
+        with open(world.appliance.storage.files.path(disk.file_name), "r+b") as file:
             file.seek(1024 + 0x38)
             file.write(b"\x53\xef")  # the magic of ext4
         await controller.unpublish_volume(volume.volume_id, NODE_A)

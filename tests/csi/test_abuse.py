@@ -247,7 +247,7 @@ async def test_a_request_without_method_or_path_is_reset(leave_out: str, tmp_pat
 @pytest.mark.parametrize("value", ["!!!", "a", "====", "abcde", ""])
 async def test_binary_metadata_is_nobodys_concern(value: str, tmp_path: Path) -> None:
     async with open_victim(tmp_path) as edge, open_raw(edge.path) as connection:
-        await connection.send(connection.request(1, headers(PROBE, ("grpc-trace-bin", value))), data(1, message()))
+        await connection.send(connection.request(1, headers(PROBE, ("x-trace-bin", value))), data(1, message()))
         assert (await connection.wait_end(1))["grpc-status"] == "0"
 
 

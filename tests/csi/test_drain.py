@@ -142,7 +142,7 @@ async def test_a_peer_on_its_way_in_is_shut_out_too(ticks: int, tmp_path: Path) 
             for _ in range(ticks):
                 await trio.lowlevel.checkpoint()
             await edge.server.drain(0)
-        await connection.wait_closed()
+            await connection.wait_closed()
 
 
 async def fill(edge: Edge, connection: Connection) -> None:
@@ -281,6 +281,18 @@ async def test_a_call_that_was_let_in_before_and_starts_its_work_after_the_cut_i
     assert calls.calls == 0
 
 
+async def test_a_call_that_ended_before_does_not_count(autojump_clock: trio.testing.MockClock) -> None:
+    calls = InFlight()
+    calls.began()
+    calls.ended()
+    calls.began()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(calls.drain, 100)
+        await trio.sleep(7)
+        calls.ended()
+    assert trio.current_time() == pytest.approx(7)
+
+
 async def test_two_who_drain_both_see_the_end(autojump_clock: trio.testing.MockClock) -> None:
     calls = InFlight()
     calls.began()
@@ -292,7 +304,7 @@ async def test_two_who_drain_both_see_the_end(autojump_clock: trio.testing.MockC
     assert trio.current_time() == pytest.approx(1)
 
 
-async def test_one_loop_serves_again_after_a_server_after_it_ended(tmp_path: Path) -> None:
+async def test_one_loop_serves_again_after_a_server_has_ended(tmp_path: Path) -> None:
     async with open_loop() as errors:
         for _ in range(2):
             async with (

@@ -6,6 +6,8 @@ A new version of grpclib that breaks one of these breaks the driver: read `conne
 import ast
 import asyncio
 import inspect
+import subprocess
+import sys
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,7 @@ from typing import Any
 import grpclib.events
 import grpclib.protocol
 import grpclib.server
+import grpclib.utils
 from grpclib.config import Configuration
 from h2.config import H2Configuration
 from h2.connection import H2Connection
@@ -34,6 +37,17 @@ def test_a_stream_has_its_bytes_its_codec_and_its_type_under_these_names() -> No
     for line in ("self._stream = stream", "self._codec = codec", "self._recv_type = recv_type"):
         assert line in source
     assert inspect.iscoroutinefunction(grpclib.protocol.Stream.recv_data)
+
+
+def test_the_current_task_is_asked_of_trio_asyncio_whoever_was_imported_first() -> None:
+    """Otherwise every call fails on Python 3.12 and later."""
+    assert callable(grpclib.utils._current_task)
+    program = "import asyncio, grpclib.server, grpclib.utils, rdscsi.csi.server as edge; "
+    check = "assert grpclib.utils._current_task is asyncio.current_task, edge"
+    subprocess.run([sys.executable, "-c", program + check], check=True)
+    program = "import asyncio, sys; from rdscsi.csi.pb.csi import v1; "
+    check = "assert sys.modules['grpclib.utils']._current_task is asyncio.current_task, v1"
+    subprocess.run([sys.executable, "-c", program + check], check=True)
 
 
 def test_an_acceptor_is_made_of_these_four_and_calls_these() -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
-from journal.sample import SMALL, STAGE, TARGET, TOMBSTONE, VOLUME, names_in, opened
+from journal_sample import SMALL, STAGE, TARGET, TOMBSTONE, VOLUME, names_in, opened
 
 from rdscsi.errors import JournalFailed, SettingsInvalid
 from rdscsi.journal import migrations, open_journal, schema

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 import trio
-from journal.sample import BARE, VOLUME
+from journal_sample import BARE, VOLUME
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from rdscsi import errors

@@ -10,7 +10,7 @@ import pytest
 import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from journal.sample import STAGE, TARGET, TOMBSTONE, VOLUME
+from journal_sample import STAGE, TARGET, TOMBSTONE, VOLUME
 
 from rdscsi.journal import migrations, records, schema
 from rdscsi.journal.engine import make_engine

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 import trio
-from journal.sample import opened
+from journal_sample import opened
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from rdscsi.errors import JournalFailed, OperationPending

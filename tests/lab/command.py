@@ -92,6 +92,8 @@ def parser() -> argparse.ArgumentParser:
     execute = _verb(verbs, "exec", execute_in, "run a command in a running machine")
     down = _verb(verbs, "down", stop, "power off and remove machines")
     _verb(verbs, "list", show, "the machines that are running")
+    test = _verb(verbs, "test", run_tests, "run the tests of `make lab`; behind -- more arguments for pytest")
+    test.add_argument("parts", nargs="*", metavar="PART", help="tool, guest, nodes; default: all")
     for verb in (run, shell, up):
         _add_options(verb)
     for verb in (run, execute):
@@ -271,6 +273,12 @@ def stop(args: argparse.Namespace, _command: list[str]) -> int:
         tell_complaints(machine)
         machine.release()
     return 0
+
+
+def run_tests(args: argparse.Namespace, command: list[str]) -> int:
+    from lab import suite
+
+    return suite.run(args.parts, command)
 
 
 def show(_args: argparse.Namespace, _command: list[str]) -> int:

@@ -45,6 +45,27 @@ def running() -> list[str]:
     return sorted(path.name for path in found if path.is_dir() and is_held(path))
 
 
+def _sweep() -> None:
+    """Remove what killed keepers left: directories, and ends of cables that no machine has."""
+    plugged = set()
+    for path in [path for path in places.machines().iterdir() if path.is_dir()]:
+        if is_held(path):
+            plugged |= _sockets(path)
+        else:
+            shutil.rmtree(path, ignore_errors=True)
+    for path in places.machines().glob("cable-*"):
+        if str(path) not in plugged:
+            path.unlink(missing_ok=True)
+
+
+def _sockets(directory: Path) -> set[str]:
+    """The ends of cables that a machine has."""
+    try:
+        return set(json.loads((directory / "keeper.json").read_text())["sockets"])
+    except FileNotFoundError:  # still being filled: QEMU, which makes them, starts later
+        return set()
+
+
 @contextmanager
 def claim(name: str) -> Iterator[tuple[Path, int]]:
     """Make the directory of a machine, empty, with the locked descriptor that keeps it: for the block, and for as long
@@ -65,9 +86,7 @@ def claim(name: str) -> Iterator[tuple[Path, int]]:
 def _make(name: str) -> tuple[Path, int]:
     directory = places.machine(name)
     with _alone():
-        for path in places.machines().iterdir():
-            if path.is_dir() and not is_held(path):
-                shutil.rmtree(path, ignore_errors=True)
+        _sweep()
         try:
             directory.mkdir(mode=0o700)
         except FileExistsError:

@@ -20,9 +20,15 @@ _TRANSLATION_CACHE_MIB = 256
 _PLATFORM = "q35,hpet=off,smbus=off,sata=off,vmport=off"
 
 
+NO_ADDRESS = "-"
+
+
 @dataclass(frozen=True, slots=True)
 class Cable:
-    """An end (0 or 1) of a cable between two machines, and this machine's address on it, e.g. 10.77.0.1/24."""
+    """An end (0 or 1) of a cable between two machines, and this machine's address on it, e.g. 10.77.0.1/24.
+
+    NO_ADDRESS: the card stays down.
+    """
 
     name: str
     end: int

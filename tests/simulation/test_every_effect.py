@@ -2,9 +2,9 @@
 
 import pytest
 
+from rdscsi.testing.scenarios import SCENARIOS
+from rdscsi.testing.schedules import FLUSH, Schedule, reactions, run
 from rdscsi.testing.strikes import enumerate_strikes
-from simulation.enumeration import FLUSH, Schedule, reactions, run
-from simulation.scenarios import SCENARIOS
 
 LATE = (5.0, 45.0)
 PAUSED = (9.0,)

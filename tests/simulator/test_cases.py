@@ -15,6 +15,7 @@ import pytest
 
 from rdscsi.simulator import Appliance, ApplianceOptions, Behaviour, ManualClock, PoolOptions
 from rdscsi.simulator.options import Board, Drive, Package
+from rdscsi.simulator.storage.store import Plain
 
 CASES = Path(__file__).parent / "cases"
 OUT_OF_SCOPE: Mapping[str, str] = {}
@@ -59,7 +60,7 @@ WIDE = Behaviour(width=132)
 
 def _address(appliance: Appliance, address: str, interface: str, *, dynamic: bool) -> None:
     network = address.partition("/")[0] if address.endswith("/32") else address.rpartition(".")[0] + ".0"
-    row = {"address": address, "network": network, "interface": interface, "dynamic": dynamic}
+    row: dict[str, Plain] = {"address": address, "network": network, "interface": interface, "dynamic": dynamic}
     appliance.records.add("/ip/address", row)
 
 

@@ -59,11 +59,12 @@ class Device(Protocol):
         """`:delay`."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class Condition:
     """A `where` clause that can be asked about items."""
 
     expression: Expression
+    hints: tuple[tuple[str, Expression], ...]
     interpreter: Interpreter
     scope: Scope
 
@@ -72,26 +73,11 @@ class Condition:
 
     def equalities(self) -> dict[str, str]:
         """Properties that must equal a known text for any match: a hint by which a menu may use an index."""
-        found: dict[str, str] = {}
-        self._collect(self.expression, found)
-        return found
-
-    def _collect(self, node: Expression, found: dict[str, str]) -> None:
-        if not isinstance(node, Binary):
-            return
-        if node.operator == "and":
-            self._collect(node.left, found)
-            self._collect(node.right, found)
-        elif node.operator == "=" and isinstance(node.left, Property):
-            self._note(node.left.name, node.right, found)
-
-    def _note(self, name: str, node: Expression, found: dict[str, str]) -> None:
-        value = self.interpreter.value(node, self.scope) if isinstance(node, Literal | Slot | Variable) else None
-        if isinstance(value, str):
-            found[name] = value
+        values = {name: self.interpreter.value(node, self.scope) for name, node in self.hints}
+        return {name: value for name, value in values.items() if isinstance(value, str)}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class Request:
     """One menu command with its arguments evaluated."""
 
@@ -103,6 +89,7 @@ class Request:
     line: int
     wanted: bool  # inside [...]: the value is wanted, so nothing is printed
     interpreter: Interpreter
+    nodes: Mapping[str, Expression]  # the arguments as they were written
 
     @property
     def path(self) -> str:
@@ -123,6 +110,7 @@ class Interpreter:
         suffixes: bool,
         literals: tuple[str, ...] = (),
         width: int = 80,
+        empty_find_is_silent: bool = True,
     ) -> None:
         self.device = device
         self.grammar = grammar
@@ -134,6 +122,7 @@ class Interpreter:
         self._item: Getter | None = None
         self.literals = literals
         self.width = width
+        self.empty_find_is_silent = empty_find_is_silent
         self._evaluators: dict[type, Callable[..., Value]] = {
             Literal: self._literal,
             Slot: self._slot,
@@ -158,6 +147,7 @@ class Interpreter:
             max_steps=self._steps,
             suffixes=self.suffixes,
             width=self.width,
+            empty_find_is_silent=self.empty_find_is_silent,
         )
 
     # -- statements ------------------------------------------------------------------------------------------------
@@ -202,7 +192,8 @@ class Interpreter:
 
     def _menu(self, statement: MenuCall, scope: Scope, wanted: bool) -> Value:
         arguments = {name: self.value(node, scope) for name, node in statement.arguments.items()}
-        condition = Condition(statement.where, self, scope) if statement.where is not None else None
+        where = statement.where
+        condition = None if where is None else Condition(where, statement.equalities, self, scope)
         request = Request(
             menu=statement.menu,
             command=statement.command,
@@ -212,6 +203,7 @@ class Interpreter:
             line=statement.line,
             wanted=wanted,
             interpreter=self,
+            nodes=statement.arguments,
         )
         try:
             return self.device.call(request)

@@ -6,6 +6,7 @@ Keys come out in alphabetical order; a string that looks like a number becomes `
 
 import json
 import re
+from json.encoder import encode_basestring
 from typing import TypeAlias
 
 from rdscsi.simulator import texts
@@ -30,26 +31,27 @@ def serialized(value: Value, options: frozenset[str]) -> str:
 
 
 def _json(value: Value, convert: bool) -> str:
-    if isinstance(value, Absent):
-        return "null"
+    if isinstance(value, str):
+        return f"{float(value):f}" if convert and _NUMERIC.fullmatch(value) else encode_basestring(value)
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, int):
         return str(value)
     if isinstance(value, Array):
         return _array(value, convert)
-    if isinstance(value, Time):
-        return json.dumps(json_text(value))
-    if isinstance(value, str) and convert and _NUMERIC.fullmatch(value):
-        return f"{float(value):f}"
-    return json.dumps(text_of(value), ensure_ascii=False)
+    if isinstance(value, Absent):
+        return "null"
+    return encode_basestring(json_text(value) if isinstance(value, Time) else text_of(value))
 
 
 def _array(array: Array, convert: bool) -> str:
     if not array.keyed:
         return "[" + ",".join(_json(item, convert) for item in array.items) + "]"
-    members = {str(index): item for index, item in enumerate(array.items)} | array.keyed
-    return "{" + ",".join(f"{json.dumps(key)}:{_json(members[key], convert)}" for key in sorted(members)) + "}"
+    members = array.keyed
+    if array.items:
+        numbered = {str(index): item for index, item in enumerate(array.items)}
+        members = dict(sorted({**numbered, **array.keyed}.items()))
+    return "{" + ",".join([f"{encode_basestring(key)}:{_json(item, convert)}" for key, item in members.items()]) + "}"
 
 
 def deserialized(text: str, options: frozenset[str]) -> Value:

@@ -41,6 +41,8 @@ def number(word: str) -> int | None:
 
 def _numeric(word: str) -> Value | None:
     found: Value | None = number(word)
+    if found is None and ":" in word:  # a clock time is no address, and much more common
+        found = parse_time(word)
     if found is None:
         found = address(word)
     if found is None:

@@ -5,13 +5,14 @@ becomes a `Complaint`, which stops a console line before anything of it runs but
 """
 
 import re
-from collections.abc import Mapping, Set
+from collections.abc import Iterator, Mapping, Set
 
 from rdscsi.simulator.console import literals
 from rdscsi.simulator.console.expressions import ExpressionParser
 from rdscsi.simulator.console.failures import ParseError
 from rdscsi.simulator.console.grammar import Grammar, Shape, abbreviated
 from rdscsi.simulator.console.syntax import (
+    Binary,
     Block,
     Complaint,
     Evaluate,
@@ -21,10 +22,12 @@ from rdscsi.simulator.console.syntax import (
     Literal,
     MenuCall,
     MenuSwitch,
+    Property,
     Script,
     Slot,
     Statement,
     Substitution,
+    Variable,
 )
 
 _SEPARATORS = re.compile(r"(?:[ \t\r\n;]|\\\r?\n)*")
@@ -58,6 +61,16 @@ def parse_source(text: str, grammar: Grammar, known_globals: Set[str] = frozense
             raise ParseError(first.reason, first.line, first.column) from error
         raise
     return Script(statements, tuple(parser.complaints))
+
+
+def _equalities(node: Expression | None) -> Iterator[tuple[str, Expression]]:
+    if not isinstance(node, Binary):
+        return
+    if node.operator == "and":
+        yield from _equalities(node.left)
+        yield from _equalities(node.right)
+    elif node.operator == "=" and isinstance(node.left, Property) and isinstance(node.right, Literal | Slot | Variable):
+        yield node.left.name, node.right
 
 
 class StatementParser(ExpressionParser):
@@ -248,7 +261,7 @@ class StatementParser(ExpressionParser):
             else:
                 self._extra_word(shape, name, path, first=first)
         self._menu = outer
-        return MenuCall(path, shape.name, arguments, frozenset(flags), where, line)
+        return MenuCall(path, shape.name, arguments, frozenset(flags), where, line, tuple(_equalities(where)))
 
     def _is_whole_word(self, name: str) -> bool:
         following = self.text[self.position + len(name) : self.position + len(name) + 1]

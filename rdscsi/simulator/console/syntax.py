@@ -109,6 +109,8 @@ class MenuCall:
     flags: frozenset[str]
     where: Expression | None
     line: int
+    equalities: tuple[tuple[str, Expression], ...] = ()
+    """Properties that must equal a literal or a variable for any match of `where`."""
 
     @property
     def path(self) -> str:

@@ -14,6 +14,7 @@ from rdscsi.simulator.console.values import NOTHING, Id, Value
 from rdscsi.simulator.menus import arguments
 from rdscsi.simulator.menus.menu import ListMenu, Mutation
 from rdscsi.simulator.menus.shown import Layout
+from rdscsi.simulator.options import Behaviour
 from rdscsi.simulator.storage.pool import Pool
 from rdscsi.simulator.storage.subvolumes import FS_ROOT, Subvolume
 from rdscsi.simulator.words import words
@@ -42,9 +43,10 @@ class SubvolumeMenu(ListMenu[Subvolume]):
         "snapshots path snapshot dead mounted default"
     )
 
-    def __init__(self, path: str, *, storage: Storage, before: Mutation) -> None:
+    def __init__(self, path: str, *, storage: Storage, behaviour: Behaviour, before: Mutation) -> None:
         super().__init__(path, before=before)
         self._storage = storage
+        self._behaviour = behaviour
 
     def items(self) -> Iterable[Subvolume]:
         return self._storage.subvolumes
@@ -97,7 +99,9 @@ class SubvolumeMenu(ListMenu[Subvolume]):
     def _parent(self, item: Subvolume) -> str:
         """Empty once the origin is gone, also for a snapshot of it (§2)."""
         origin = self._storage.subvolumes.get(item.parent)
-        return "" if origin is None else origin.fullname
+        if origin is not None:
+            return origin.fullname
+        return "" if self._behaviour.orphan_parent_is_empty else item.parent_name
 
     def do_add(self, request: Request) -> Value:
         given = request.arguments

@@ -62,7 +62,9 @@ def _storage_menus(parts: Parts) -> dict[str, Menu]:
             before=before,
         ),
         "/file": FileMenu("/file", storage=storage, behaviour=behaviour, before=before),
-        "/disk/btrfs/subvolume": SubvolumeMenu("/disk/btrfs/subvolume", storage=storage, before=before),
+        "/disk/btrfs/subvolume": SubvolumeMenu(
+            "/disk/btrfs/subvolume", storage=storage, behaviour=behaviour, before=before
+        ),
         "/disk/btrfs/filesystem": FilesystemMenu("/disk/btrfs/filesystem", storage=storage, before=before),
     }
 

@@ -33,7 +33,7 @@ FLAGS: tuple[tuple[tuple[str, str], ...], ...] = (
 _OLD_FLAGS = (
     (("X", "disabled"),),
     (("E", "empty"), ("B", "block-device")),
-    (("M", ""), ("F", "formatting")),
+    (("M", ", F - FORMATTING"),),
     (("f", "raid-member-failed"), ("r", "raid-member")),
     *((flag,) for flag in _EXPORTS),
 )

@@ -33,7 +33,8 @@ def _columns(layout: Layout, used: set[str]) -> list[str]:
 
 
 def _entry(letter: str, name: str) -> str:
-    return f"{letter} - {name.upper()}" if name else letter
+    """`B - BLOCK-DEVICE`; a name that begins with a comma stands as it is (`M, F - FORMATTING` of older versions)."""
+    return letter + name if name.startswith(",") else f"{letter} - {name.upper()}"
 
 
 def _wrapped(parts: Sequence[str], width: int) -> str:

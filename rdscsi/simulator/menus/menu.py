@@ -13,12 +13,23 @@ from rdscsi.simulator import texts
 from rdscsi.simulator.console import literals
 from rdscsi.simulator.console.evaluator import Request
 from rdscsi.simulator.console.failures import ConsoleError
+from rdscsi.simulator.console.syntax import Binary, Expression, MenuCall, Property, Substitution
 from rdscsi.simulator.console.text import text_of
 from rdscsi.simulator.console.values import NOTHING, Absent, Array, Id, Value
 from rdscsi.simulator.menus import printing
 from rdscsi.simulator.menus.shown import Layout
 
 Item = TypeVar("Item")
+
+
+def looks_for_id(node: Expression) -> bool:
+    """Whether an argument is written `[find .id=…]`."""
+    if not isinstance(node, Substitution) or len(node.script.statements) != 1:
+        return False
+    found = node.script.statements[0]
+    if not isinstance(found, MenuCall) or not isinstance(found.where, Binary):
+        return False
+    return found.where.operator == "=" and found.where.left == Property(".id")
 
 
 class Mutation(Protocol):
@@ -162,10 +173,16 @@ class ListMenu(ABC, Generic[Item]):
     # -- naming items ----------------------------------------------------------------------------------------------
 
     def required(self, request: Request) -> list[Item]:
-        """The items that `numbers` names; none at all is no error when they came from an empty `find` (§4.2)."""
+        """The items that `numbers` names. None at all is no error when they came from an empty `find` (§4.2), unless
+        it looked for an `.id` (§13.1.6)."""
         if "numbers" not in request.arguments:
             raise ConsoleError(texts.MISSING_VALUES(names="numbers"))
-        return self.resolve(request.arguments["numbers"])
+        found = self.resolve(request.arguments["numbers"])
+        if not found and looks_for_id(request.nodes["numbers"]):
+            raise ConsoleError(texts.EXPECTED_ITEM_ID())
+        if not found and not request.interpreter.empty_find_is_silent:
+            raise ConsoleError(texts.NO_SUCH_ITEM())
+        return found
 
     def resolve(self, value: Value) -> list[Item]:
         """Items by `.id`, by name, or by a list of either. Raises ConsoleError for what is not there."""

@@ -26,7 +26,7 @@ class PackageMenu(ListMenu[Row]):
         forms={"size": "binary"},
         unquoted=frozenset({"build-time"}),
         hidden=frozenset({"disabled", "available"}),
-        widths={"scheduled": 29},
+        widths={"name": 14, "version": 10, "scheduled": 29},
     )
 
     def __init__(self, path: str, *, store: Store, options: ApplianceOptions, before: Mutation) -> None:

@@ -111,7 +111,7 @@ def _prefixes(marks: Sequence[str], flags: Sequence[str]) -> list[str]:
     rows = [
         f"{mark:>{widest}} {flag} " if flag else f"{mark:>{widest}} " for mark, flag in zip(marks, flags, strict=True)
     ]
-    return ["#".rjust(widest).ljust(len(rows[0])), *rows]
+    return ["#".ljust(len(rows[0])), *rows]
 
 
 def _detail(menu: ListMenu[Any], items: Sequence[Any], names: Sequence[str], request: Request) -> str:

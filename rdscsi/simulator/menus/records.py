@@ -98,7 +98,9 @@ class KeptMenu(RowsMenu):
         return None if row is None else (number, self._values(row))
 
     def property_names(self, item: Record) -> Iterable[str]:
-        return [name for name in item[1] if name not in self._kind.secret]
+        columns = self._kind.columns
+        rest = [name for name in item[1] if name not in columns and name not in self._kind.secret]
+        return [*(name for name in columns if name in item[1]), *rest]
 
     def known_names(self, item: Record) -> Iterable[str]:
         return {*self.property_names(item), *self._kind.columns, *self._kind.defaults, "comment"}

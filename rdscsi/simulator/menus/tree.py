@@ -27,6 +27,7 @@ _POSITIONAL = {
     "comment": ("numbers", "comment"),
     "edit": ("number", "value-name"),
     "copy": ("number", "name"),
+    **dict.fromkeys(("debug", "error", "info", "warning"), ("message",)),
 }
 _YES_NO = ("yes", "no")
 _BOOLEANS = frozenset(

@@ -231,7 +231,10 @@ class Disks:
     def _apply(self, before: Disk | None, after: Disk | None) -> None:
         """Exchange one item for another, in memory, on disk and among the exports."""
         if before is not None:
-            if before.exported and (after is None or not after.exported or self.nqn_of(after) != self.nqn_of(before)):
+            stays = (
+                after is not None and after.exported and after.attached and self.nqn_of(after) == self.nqn_of(before)
+            )
+            if before.exported and not stays:
                 self._exports.withdraw(self.nqn_of(before))
             self._slots.pop(before.slot, None)
             discard_from(self._by_file, before.file_name, before.number)

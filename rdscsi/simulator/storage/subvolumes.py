@@ -39,6 +39,7 @@ class Subvolume:
     read_only: bool
     generation: int
     created: float
+    parent_name: str = ""
 
     @property
     def name(self) -> str:
@@ -143,6 +144,7 @@ class Subvolumes:
             read_only=read_only,
             generation=self._generation,
             created=self._clock.now(),
+            parent_name=origin.fullname if origin else "",
         )
 
     def _staged(self, item: Subvolume, origin: Subvolume | None) -> Path:

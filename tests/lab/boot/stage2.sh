@@ -58,7 +58,7 @@ configure_network() { # the nth address for the nth network card
         [ -e "$card/device" ] || continue
         number=$((number + 1))
         address=$(echo "$LAB_ADDRESSES" | cut -d ' ' -f "$number")
-        [ -n "$address" ] || continue
+        [ -n "$address" ] && [ "$address" != - ] || continue
         ip addr add "$address" dev "${card##*/}"
         ip link set "${card##*/}" up
     done

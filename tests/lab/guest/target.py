@@ -5,7 +5,7 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from rdscsi.simulator.nvmet import CONFIGFS, Backing, Growth, Nvmet
+from rdscsi.simulator.nvmet import CONFIGFS, EVERYWHERE, Backing, Growth, Nvmet
 from rdscsi.simulator.storage.exports import Export
 
 MIB = 1 << 20
@@ -28,11 +28,16 @@ class Volume:
     def export(self) -> Export:
         return Export(self.nqn, self.file)
 
+    def head(self) -> bytes:
+        """The first block of the file, as the target has it."""
+        with self.file.open("rb") as file:
+            return file.read(4096)
+
 
 class Target:
     """Volumes by order; what a real RDS does beyond its console is done by hand in configfs."""
 
-    def __init__(self, pool: Path, addresses: tuple[str, ...] = ("0.0.0.0",)) -> None:
+    def __init__(self, pool: Path, addresses: tuple[str, ...] = (EVERYWHERE,)) -> None:
         self.pool = pool
         self.addresses = addresses
         self.nvmet = Nvmet(pool, addresses=addresses)

@@ -57,7 +57,7 @@ def test_export_off_stops_writes_at_once_and_a_new_name_lets_nobody_back(target:
     write(node)
     disk = os.open(node, os.O_WRONLY | os.O_SYNC)
     target.nvmet.withdraw(volume.nqn)
-    before = volume.file.read_bytes()
+    before = volume.head()
     target.nvmet.offer(replace(volume.export, nqn=f"{volume.nqn}-epoch-2"))
     # It waits for as long as the kernel tries to connect, or finds a disk without sectors where the kernel heard of the
     # namespace's end.
@@ -66,7 +66,7 @@ def test_export_off_stops_writes_at_once_and_a_new_name_lets_nobody_back(target:
     os.close(disk)
     assert writing.error in (errno.EIO, errno.ENOSPC)
     wait_for(lambda: not initiator.controllers(volume.nqn))
-    assert volume.file.read_bytes() == before
+    assert volume.head() == before
     with pytest.raises(OSError, match="Input/output") as refused:
         connect(volume.nqn)
     assert refused.value.errno == errno.EIO

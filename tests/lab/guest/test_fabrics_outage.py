@@ -28,7 +28,7 @@ def test_a_write_during_an_outage_waits_and_succeeds(target: Target) -> None:
     assert writing.error is None
     assert writing.seconds > 1.4
     assert initiator.state(volume.nqn) == "live"
-    assert volume.file.read_bytes()[:4096] == bytes([7]) * 4096
+    assert volume.head() == bytes([7]) * 4096
 
 
 def test_a_subsystem_gone_from_a_port_that_serves_others_is_tried_again_too(target: Target) -> None:
@@ -52,7 +52,7 @@ def test_a_reboot_of_the_target_is_survived(target: Target) -> None:
     target.nvmet.reset([volume.export])
     writing.join(20)
     assert writing.error is None
-    assert volume.file.read_bytes()[:4096] == bytes([9]) * 4096
+    assert volume.head() == bytes([9]) * 4096
 
 
 def test_after_ctrl_loss_tmo_io_fails_and_the_mount_outlives_its_device(target: Target, mount_point: Path) -> None:

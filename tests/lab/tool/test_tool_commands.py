@@ -61,7 +61,7 @@ def test_the_machine_has_a_kernel_name_and_disk_of_its_own(tool: Tool) -> None:
 
 
 def test_a_person_gets_a_terminal(tool: Tool) -> None:
-    done = tool("shell", tool.machine, stdin="tty; stty size; exit 5\n")
+    done = tool("shell", tool.machine, "--", "sh", stdin="tty; stty size; exit 5\n")
     assert done.returncode == 5
     assert "/dev/hvc0" in done.stdout
 

@@ -64,9 +64,12 @@ def test_a_killed_keeper_takes_the_machine_with_it_and_the_next_one_sweeps(tmp_p
     wait_until(lambda: not processes_of(name))
     assert not running.is_alive()
     running.release()
+    (socket,) = (cable.socket(places.machines(), 0) for cable in options.cables)
     assert places.machine(name).exists()
+    assert socket.exists()
     with directory.claim(f"{name}-next") as (made, _):
         assert not places.machine(name).exists()
+        assert not socket.exists()
         made.rename(tmp_path / "made")
 
 

@@ -14,9 +14,9 @@ from rdscsi.errors import DriverError, NotFinal, Quarantined
 from rdscsi.simulator import ApplianceOptions, Behaviour, PoolOptions
 from rdscsi.testing.invariants import Holdings, Promises, holdings, violations
 from rdscsi.testing.orchestrator import settle
+from rdscsi.testing.scenarios import VOLUME_ID, Scenario, Step, remove
 from rdscsi.testing.strikes import Bug, Counting, Strike
 from rdscsi.testing.world import OPTIONS, Process, World, open_world
-from simulation.scenarios import VOLUME_ID, Scenario, Step, remove
 
 PATIENCE = 3000.0
 SETTLED_AFTER = 700.0

@@ -1,0 +1,152 @@
+"""History is bounded in every way; what is open, and what exists, is never forgotten."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+from journal_sample import VOLUME
+
+from rdscsi.journal import Retention, changes, migrations, queries, schema
+from rdscsi.journal.engine import make_engine
+from rdscsi.journal.retention import prune, thin_trail
+
+DAY = 24 * 3600.0
+
+
+@pytest.fixture
+def connection(tmp_path: Path) -> Iterator[sa.Connection]:
+    (tmp_path / "journal.db").touch()
+    with make_engine(tmp_path / "journal.db", foreign_keys=False).begin() as made:
+        migrations.migrate(made)
+    with make_engine(tmp_path / "journal.db").begin() as opened:
+        yield opened
+
+
+def add(
+    connection: sa.Connection, number: int, *, closed_at: float | None, steps: int = 1, incarnation: int = 1
+) -> str:
+    identity = f"{number:013d}"
+    row = {
+        "id": identity,
+        "kind": "create",
+        "subject": f"v/{number}",
+        "request": "{}",
+        "state": "open" if closed_at is None else "done",
+        "opened_at": 0.0,
+        "closed_at": closed_at,
+        "incarnation": incarnation,
+        "attempts": 1,
+    }
+    connection.execute(sa.insert(schema.operations).values(row))
+    for step in range(steps):
+        connection.execute(sa.insert(schema.steps).values(operation_id=identity, at=float(step), name=f"step {step}"))
+    return identity
+
+
+def start(connection: sa.Connection, count: int = 1) -> None:
+    for _ in range(count):
+        values = {"pid": 1, "host": "h", "version": "0", "started_at": 1.0}
+        connection.execute(sa.insert(schema.incarnations).values(values))
+
+
+def subjects(connection: sa.Connection) -> list[int]:
+    return sorted(int(one.subject[2:]) for one in queries.operations(connection, limit=10_000, state=None))
+
+
+def count(connection: sa.Connection, table: sa.Table) -> int:
+    return int(connection.execute(sa.select(sa.func.count()).select_from(table)).scalar_one())
+
+
+def test_the_newest_closed_operations_stay(connection: sa.Connection) -> None:
+    start(connection)
+    for number in range(20):
+        add(connection, number, closed_at=100.0 + number)
+    prune(connection, Retention(closed_operations=5), now=200.0)
+    assert subjects(connection) == [15, 16, 17, 18, 19]
+    assert count(connection, schema.steps) == 5
+
+
+def test_old_ones_go_however_few_they_are(connection: sa.Connection) -> None:
+    start(connection)
+    for number in range(4):
+        add(connection, number, closed_at=number * DAY)
+    prune(connection, Retention(closed_seconds=2 * DAY), now=3.5 * DAY)
+    assert subjects(connection) == [2, 3]
+
+
+def test_open_ones_stay_however_old_they_are(connection: sa.Connection) -> None:
+    start(connection)
+    for number in range(4):
+        add(connection, number, closed_at=None if number < 2 else 1.0)
+    prune(connection, Retention(closed_operations=0, closed_seconds=0, bytes=0), now=1000 * DAY)
+    assert subjects(connection) == [0, 1]
+    assert count(connection, schema.steps) == 2
+
+
+def test_it_goes_in_batches(connection: sa.Connection) -> None:
+    start(connection)
+    for number in range(20):
+        add(connection, number, closed_at=float(number))
+    small = Retention(closed_operations=0, batch=8)
+    for left in (12, 4, 0, 0):
+        prune(connection, small, now=50.0)
+        assert len(subjects(connection)) == left
+
+
+def test_a_file_that_grows_too_large_loses_history_before_its_time(connection: sa.Connection) -> None:
+    start(connection)
+    for number in range(400):
+        add(connection, number, closed_at=float(number), steps=20)
+    bound = 300 << 10
+    for _ in range(40):
+        prune(connection, Retention(bytes=bound, batch=20), now=500.0)
+    left = subjects(connection)
+    assert 0 < len(left) < 300
+    assert left == list(range(400 - len(left), 400))
+    pages, free = (
+        connection.exec_driver_sql(f"PRAGMA {name}").scalar_one() for name in ("page_count", "freelist_count")
+    )
+    assert (pages - free) * 4096 <= bound
+
+
+def test_starts_that_no_operation_names_go(connection: sa.Connection) -> None:
+    start(connection, 10)
+    add(connection, 1, closed_at=None, incarnation=2)
+    prune(connection, Retention(incarnations=3), now=1.0)
+    assert [row.id for row in connection.execute(sa.select(schema.incarnations.c.id))] == [2, 8, 9, 10]
+
+
+def test_the_oldest_tombstones_go(connection: sa.Connection) -> None:
+    for number in range(10):
+        values = {"volume_id": f"v/{number}", "slot": "s", "backing": "b", "generation": 1, "deleted_at": 1.0}
+        connection.execute(sa.insert(schema.tombstones).values(values))
+    prune(connection, Retention(tombstones=4), now=1.0)
+    assert [stone.volume_id for stone in queries.tombstones(connection)] == ["v/6", "v/7", "v/8", "v/9"]
+
+
+def test_volumes_are_never_forgotten(connection: sa.Connection) -> None:
+    for number in range(50):
+        changes.put_volume(replace(VOLUME, volume_id=f"v/{number}", updated_at=0.0)).apply(connection)
+    nothing = Retention(closed_operations=0, closed_seconds=0, incarnations=0, tombstones=0, bytes=0)
+    prune(connection, nothing, now=1000 * DAY)
+    assert count(connection, schema.volumes) == 50
+
+
+def test_a_trail_is_thinned_in_its_middle(connection: sa.Connection) -> None:
+    start(connection)
+    one, other = add(connection, 1, closed_at=None, steps=300), add(connection, 2, closed_at=None, steps=3)
+    thin_trail(connection, one)
+    thin_trail(connection, other)
+    kept = queries.operation(connection, one)
+    assert kept is not None
+    assert [step.at for step in kept.steps] == [*range(20), *range(100, 300)]
+    assert count(connection, schema.steps) == 223
+
+
+@pytest.mark.parametrize("steps", [0, 219, 220, 221])
+def test_a_short_trail_is_left_alone(connection: sa.Connection, steps: int) -> None:
+    start(connection)
+    thin_trail(connection, add(connection, 1, closed_at=None, steps=steps))
+    assert count(connection, schema.steps) == min(steps, 220)
