@@ -75,8 +75,14 @@
 #ifndef ASIDE_NEWER
 #define ASIDE_NEWER 1   /* law 5: a journal is set aside only for a marker with a higher counter */
 #endif
+#ifndef FELL
+#define FELL 1          /* law 5: what a record says is made again only when the uptime fell since its last inventory */
+#endif
 #ifndef NO_FILE
 #define NO_FILE 1       /* law 13: an item without file and without record is quarantined, not learned */
+#endif
+#ifndef FILE_SEEN
+#define FILE_SEEN 1     /* law 13: an item whose file is gone is no volume: made again if never published, else quarantined */
 #endif
 #ifndef LEAF_GONE
 #define LEAF_GONE 1     /* law 7: delete proves the file gone, too, also without a record */
@@ -98,9 +104,15 @@
 #ifndef RESUME_UNDO
 #define RESUME_UNDO 1   /* a create that finds its own item tagged deleting goes on with the undo */
 #endif
+#ifndef FINISH_DELETE
+#define FINISH_DELETE 1 /* a deleting tag that no journal knows is a decision made: whoever finds it goes on */
+#endif
+#ifndef KIN
+#define KIN 1           /* a slot taken by another create of ours is no stranger's: "maybe" and a person, not a final answer */
+#endif
 #ifndef CUT_FIRST
 #define CUT_FIRST 1     /* what is to be erased and came back exported is cut off first */
 #endif
 #ifndef ACK_KEPT
-#define ACK_KEPT 0      /* 1: a delete is acknowledged only when it is persistent */
+#define ACK_KEPT 0      /* 1: create and delete are acknowledged only when persistent */
 #endif

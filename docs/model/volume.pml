@@ -30,6 +30,7 @@
 #define DELETE 3
 #define PUBLISH 4
 #define UNPUBLISH 5
+#define GO_ON 6         /* no request: what is open is taken up */
 /* kinds of lines (routeros/lines.py) */
 #define L_CREATE 1
 #define L_REMOVE 2
@@ -66,20 +67,22 @@ byte keptSt, keptOp, keptMark = 1, keptJ = 1, keptFiles; bool keptEx;
 byte boot = 1;
 /* ---- lines: [c] the one that controller c awaits, [LATE] one that outlived its session */
 byte kind[NL], state[NL], tok[NL], lboot[NL], lop[NL], lold[NL], lnew[NL], pc[NL]; bool checked[NL], expired[NL];
-byte sender = NOBODY;                   /* which process still knows of the late line */
+byte sender = NOBODY;                   /* whose the late line is, while that process lives */
 byte how[NC], shSt[NC], shOp[NC]; bool shEx[NC], shLeaf[NC];     /* the answer to controller c's line */
 /* ---- journals */
-byte rec[NC], rop[NC], rtag[NC], open[NC], tomb[NC], jid[NC], seenTok[NC];
-bool mine[NC], pubd[NC];                /* the create's intent is in this journal; ever published */
-byte oRec, oOp, oTag, oOpen, oTomb, oTok; bool oMine, oPubd, copied;             /* yesterday's copy of journal 0 */
+byte rec[NC], rop[NC], rtag[NC], open[NC], tomb[NC], jid[NC], seenTok[NC], jboot[NC];    /* jboot: of the last inventory */
+bool mine[NC], pubd[NC], quar[NC];      /* the create's intent is in this journal; ever published; a person must look */
+byte oRec, oOp, oTag, oOpen, oTomb, oTok, oBoot; bool oMine, oPubd, copied;             /* yesterday's copy of journal 0 */
 /* ---- leadership, processes */
 byte lease; bool leads[NC], dies[NC], wipes[NC], reverts;
+bool unsettled[NC];                     /* Device._unsettled: a line of this process may still act */
 byte freshTok = 1, freshOp, freshJ = NC;
 /* ---- the orchestrator */
-byte ask[NC], reply, told, why; bool waits[NC];     /* `told`: the volume's operation id; `why`: what a person must look at */
+byte ask[NC], reply, why; bool waits[NC];     /* why: what a person must look at */
 byte held;                              /* operation id of the volume it was told of and wants; 0 none */
 byte data;                              /* operation id of the file that a workload has written to */
-bool lost, finished, helped;            /* the appliance lost that file; nothing more is wanted; a person was called */
+bool sound, lost;                       /* the held volume's file is the one acknowledged; the appliance lost what was written */
+bool finished, helped;                  /* nothing more is wanted; a person was called */
 byte tries;
 byte loss = LOSS, crash = CRASH, jlost = JLOST, jold = JOLD, moves = MOVES, power = POWER, refuse = REFUSE,
      abandon = ABANDON, again = AGAIN;
@@ -87,6 +90,12 @@ byte loss = LOSS, crash = CRASH, jlost = JLOST, jold = JOLD, moves = MOVES, powe
 #define HOLDS(condition, text) if :: (condition) -> skip :: else -> printf(text); assert(false) fi
 #define fault(budget) budget--; tries = 0
 #define ITEM(o) (st != NONE && op == (o))
+/* A statement whose check passed before the token moved: it may still take effect (law 4, longest statement). */
+#if NC > 1
+#define UNDERWAY ((state[LATE] == RUN && checked[LATE] && tok[LATE] != token) || (state[1-c] == RUN && checked[1-c]))
+#else
+#define UNDERWAY (state[LATE] == RUN && checked[LATE] && tok[LATE] != token)
+#endif
 
 /* ================================================================== lines on the console */
 
@@ -121,11 +130,11 @@ inline over(i, result) {                /* the line prints what is there, and en
 
 inline dropItem() {
   printf("appliance: the item of create %d is removed\n", op);
-  HOLDS(held == 0 || op != held, "BROKEN KEEP: the item of an acknowledged volume is removed\n");
+  HOLDS(held == 0 || op != held || !has(files, op), "BROKEN KEEP: the item of an acknowledged volume is removed\n");
   st = NONE; op = 0; ex = false }
 inline dropFile(o) {
   printf("appliance: the file of create %d is removed\n", o);
-  HOLDS(held == 0 || o != held, "BROKEN KEEP: the file of an acknowledged volume is removed\n");
+  HOLDS(held == 0 || o != held || !sound, "BROKEN KEEP: the file of an acknowledged volume is removed\n");
   if :: data == o -> data = 0 :: else fi;
   files = files & ~bit_(o) }
 
@@ -194,6 +203,7 @@ end: do
        st = keptSt; op = keptOp; ex = keptEx; mark = keptMark; markJ = keptJ;
 #if FILES_BACK
        if :: data != 0 && !has(keptFiles, data) -> lost = true; data = 0 :: else fi;
+       if :: held != 0 && !has(keptFiles, held) -> sound = false :: else fi;
        files = keptFiles;
 #endif
        printf("appliance: power loss; item: tag %d of create %d, exported %d; files %d; token %d\n", st, op, ex, files, mark);
@@ -202,7 +212,11 @@ end: do
 #if NC > 1
        if :: state[1] == RUN -> over(1, LOST) :: else fi;
 #endif
-       wipe(LATE); state[LATE] = 0; sender = NOBODY }
+       wipe(LATE); state[LATE] = 0; sender = NOBODY; unsettled[0] = false;
+#if NC > 1
+       unsettled[1] = false
+#endif
+  }
 #endif
   od }
 
@@ -211,8 +225,9 @@ end: do
 /* Device.wait_settled: until the window of a line whose reply was lost has closed, and its last statement has ended. */
 inline waitSettled() {
   if
-  :: WAIT && sender == c -> atomic { expired[LATE] = true; (!EXPIRY || !checked[LATE]) };
-       atomic { if :: EXPIRY && state[LATE] == RUN && expired[LATE] -> wipe(LATE); state[LATE] = 0; sender = NOBODY :: else fi }
+  :: WAIT && unsettled[c] -> atomic { if :: sender == c -> expired[LATE] = true :: else fi };
+       atomic { sender != c || !EXPIRY || !checked[LATE];
+                if :: EXPIRY && sender == c -> wipe(LATE); state[LATE] = 0; sender = NOBODY :: else fi; unsettled[c] = false }
   :: else
   fi }
 
@@ -220,31 +235,31 @@ inline abandonLine() {                  /* the line outlives its session */
   if
   :: state[c] == RUN && state[LATE] == 0 ->
        state[LATE] = RUN; kind[LATE] = kind[c]; tok[LATE] = tok[c]; lboot[LATE] = lboot[c]; lop[LATE] = lop[c];
-       lold[LATE] = lold[c]; lnew[LATE] = lnew[c]; pc[LATE] = pc[c]; checked[LATE] = checked[c]; sender = c
+       lold[LATE] = lold[c]; lnew[LATE] = lnew[c]; pc[LATE] = pc[c]; checked[LATE] = checked[c]; sender = c; unsettled[c] = true
   :: else
   fi;
   wipe(c); state[c] = 0; how[c] = 0; shSt[c] = 0; shOp[c] = 0; shEx[c] = 0; shLeaf[c] = 0 }
 
+inline aftermath() {                    /* Device._refusal, Device._sighted */
+  if
+  :: r == FENCED -> leads[c] = false; printf("controller %d: is fenced\n", c)
+  :: r == REBOOT -> whole = false
+  :: else
+  fi }
+
 /* Device._mutate. Afterwards r tells how it ended; at DONE, s, o, x and leaf what the line's end showed. */
-inline send(k, o_, old_, new_) {
+inline send(create_) {
   waitSettled();
-  atomic { kind[c] = k; tok[c] = token; lboot[c] = seenBoot; lop[c] = o_; lnew[c] = new_; lold[c] = old_;
-           state[c] = RUN };
+  atomic { kind[c] = k; tok[c] = token; lboot[c] = seenBoot; lop[c] = create_; lold[c] = w; lnew[c] = v; state[c] = RUN;
+           k = 0; w = 0; v = 0 };
   if
   :: atomic { state[c] == OVER -> r = how[c]; state[c] = 0; how[c] = 0;
-       if :: r == DONE -> s = shSt[c]; o = shOp[c]; x = shEx[c]; leaf = shLeaf[c] :: else fi;
-       shSt[c] = 0; shOp[c] = 0; shEx[c] = 0; shLeaf[c] = 0 }
+       if :: r == DONE -> s = shSt[c]; o = shOp[c]; x = shEx[c]; leaf = shLeaf[c];
+          f = (leaf -> f | bit_(create_) : f & ~bit_(create_)) :: else fi;
+       shSt[c] = 0; shOp[c] = 0; shEx[c] = 0; shLeaf[c] = 0; aftermath() }
   :: atomic { loss > 0 && state[c] == RUN && state[LATE] == 0 -> fault(loss); r = LOST;
        printf("controller %d: the reply of its line is lost\n", c); abandonLine() }
-  fi;
-  aftermath() }
-inline aftermath() {
-  atomic {
-    if
-    :: r == FENCED -> leads[c] = false; printf("controller %d: is fenced\n", c)
-    :: r == REBOOT -> whole = false
-    :: else
-    fi } }
+  fi }
 
 /* Device.observe, Device.inventory: under guard, so that what they show counts (law 3). */
 inline observe() {
@@ -253,220 +268,243 @@ inline observe() {
     :: seenBoot != boot -> r = REBOOT
     :: seenBoot == boot && mark != token -> r = FENCED
     :: else -> r = DONE; s = st; o = op; x = ex; f = files
-    fi };
-  aftermath() }
-inline lookAt() {                       /* Backend.look_at: an absence counts only when no line of the past can act */
-  observe();
-  if
-  :: r == DONE && sender == c && (s == NONE || BELIEVE) -> waitSettled(); observe()
-  :: else
-  fi }
+    fi;
+    aftermath() } }
 
-/* erasing.erase: remove item and file of create `e`, and prove them gone. r: DONE when proven, LOST for "maybe". */
-inline erase(e) {
-  n = 0;
-  do
-  :: r == DONE && n < 3 ->
-       if :: CUT_FIRST && s != NONE && o == e && x -> send(L_CUT, e, s, s) :: else fi;
-       if :: r == DONE -> w = (s != NONE && o == e -> s : 0); send(L_REMOVE, e, w, DELETING) :: else fi;
-       if
-       :: r == DONE && !(s != NONE && o == e) -> if :: leaf -> r = LOST :: else fi; break
-       :: r == DONE && s != NONE && o == e && x && !CUT_FIRST -> r = LOST; break
-       :: else -> n++
-       fi
-  :: r == DONE && n >= 3 -> r = LOST; break
-  :: r != DONE -> break
-  od;
-  n = 0 }
+#define HASFILE (!FILE_SEEN || has(f, rop[c]))
+#define STOOD (FELL && jboot[c] == seenBoot)    /* the appliance has not rebooted since this journal's last inventory */
+#define OURS (s != NONE && o == rop[c])
+#define ALIVE (OURS && s >= READY && s < DELETING && (!FILE_SEEN || has(f, rop[c])))
 
-inline forget() { rec[c] = 0; rop[c] = 0; rtag[c] = 0; mine[c] = 0; pubd[c] = 0; open[c] = 0 }
-inline bury(e) { if :: TOMB -> tomb[c] = tomb[c] | bit_(e) :: else fi; forget() }
+inline forget() { rec[c] = 0; rop[c] = 0; rtag[c] = 0; mine[c] = 0; pubd[c] = 0; open[c] = 0; quar[c] = 0 }
+inline bury(e_) { if :: TOMB -> tomb[c] = tomb[c] | bit_(e_) :: else fi; forget() }
 inline follow() {                       /* Verdict.LEARN: the record follows the tag */
   rec[c] = (s == CREATING -> CREATE : (s == DELETING -> DELETE : KEPT));
   if :: rop[c] != o -> mine[c] = false; pubd[c] = false :: else fi;
   rop[c] = o; rtag[c] = s; pubd[c] = pubd[c] || (s == PUBLISHED || s == LEFT) }
+inline person(reason) { ans = HELP; why = reason }
 
-/* creation.undo: erase what a create has made, close it as refused. Law 5: with this journal's own record of it only,
- * and (UNDO_READY) never what is ready: that is finished. */
-#define MAY_UNDO ((!OWN || mine[c]) && (!UNDO_READY || !(s >= READY && s < DELETING && o == rop[c])))
+/* judgement.judge on the inventory in s, o, x, f. Sets whole (nothing to do), e (to be erased) or k (the line to send). */
+inline judge() {
+  d_step { if
+    :: r != DONE -> skip
+    :: r == DONE && s != NONE && has(tomb[c], o) -> e = o                                  /* ERASE */
+    :: r == DONE && !(s != NONE && has(tomb[c], o)) && (f & tomb[c]) != 0 ->               /* _returned_files */
+         e = 1; do :: !has(f & tomb[c], e) -> e++ :: else -> break od
+    :: r == DONE && !(s != NONE && has(tomb[c], o)) && (f & tomb[c]) == 0 ->
+         if
+         :: rec[c] == 0 && s == DELETING && FINISH_DELETE -> e = o
+         :: rec[c] == 0 && !(s == DELETING && FINISH_DELETE) ->                            /* LEARN, QUARANTINE, NOBODYS */
+              if :: s != NONE && (has(f, o) || !NO_FILE) -> follow() :: else fi; whole = true
+         :: rec[c] != 0 && s == NONE && rec[c] != KEPT -> whole = true                     /* UNFINISHED */
+         :: rec[c] == KEPT && OURS && !has(f, rop[c]) && FILE_SEEN && !pubd[c] && !STOOD -> e = o  /* ... and made again after */
+         :: rec[c] == KEPT && OURS && !has(f, rop[c]) && FILE_SEEN && (pubd[c] || STOOD) -> quar[c] = true; whole = true
+         :: rec[c] == KEPT && (s == NONE || (OURS && s < rtag[c] && HASFILE)) && STOOD -> whole = true   /* no reboot took it */
+         :: rec[c] == KEPT && s == NONE && !STOOD && has(f, rop[c]) -> k = L_ADD; v = rtag[c]        /* ADD_AGAIN */
+         :: rec[c] == KEPT && s == NONE && !STOOD && !has(f, rop[c]) && !pubd[c] -> k = L_CREATE     /* MAKE_AGAIN */
+         :: rec[c] == KEPT && s == NONE && !STOOD && !has(f, rop[c]) && pubd[c] -> quar[c] = true; whole = true   /* QUARANTINE: lost */
+         :: rec[c] != 0 && s != NONE && o != rop[c] -> whole = true                        /* _taken */
+         :: rec[c] != 0 && OURS && HASFILE && s < rtag[c] && rec[c] == KEPT && !STOOD ->                        /* RESTORE */
+              k = (rtag[c] == PUBLISHED -> L_EXPORT : L_CUT); w = s; v = rtag[c]
+         :: rec[c] != 0 && OURS && HASFILE && !(s < rtag[c] && rec[c] == KEPT) && open[c] == 0 && s > rtag[c] -> follow()
+         :: rec[c] == KEPT && OURS && HASFILE && open[c] == 0 && s == rtag[c] && x != (s == PUBLISHED) ->
+              k = (s == PUBLISHED -> L_EXPORT : L_CUT); w = s; v = s
+         :: else -> whole = true
+         fi
+    fi;
+    if :: k == L_CREATE -> rtag[c] = READY :: else fi;
+    if :: whole -> jboot[c] = seenBoot :: else fi } }
+
+/* creation.undo. Law 5: with this journal's own record of the create only. UNDO_READY: never what is ready. */
+inline undo() {
+  if
+  :: UNDO_READY && ALIVE -> made(); ans = MAYBE; printf("controller %d: the create is done after all\n", c)
+  :: !(UNDO_READY && ALIVE) && OWN && !mine[c] -> person(ORPHAN)
+  :: else -> e = rop[c]; printf("controller %d: undoes create %d\n", c, e)
+  fi }
+inline made() { rec[c] = KEPT; rtag[c] = s; open[c] = 0; ans = OK }
+#define GOOD (r == DONE && !(quar[c] && t != DELETE && t != GO_ON))
+#define MADE (ALIVE && s == READY && !x)
+
+/* What a call comes to, by the record and the look in r, s, o, x, f. Sets ans (the answer), e (to be erased) or k (the
+ * line to send). */
+inline decide() {
+  atomic { if
+    :: r != DONE -> ans = MAYBE
+    :: r == DONE && quar[c] && t != DELETE && t != GO_ON -> person(TAKEN)
+
+    /* creation.create */
+    :: GOOD && t == CREATE && rec[c] == 0 ->
+         freshOp++; rec[c] = CREATE; rop[c] = freshOp; mine[c] = true; open[c] = CREATE; k = L_CREATE;
+         printf("controller %d: intends create %d\n", c, freshOp)
+    :: GOOD && t == CREATE && rec[c] == CREATE -> open[c] = CREATE;                   /* an attempt was there before */
+         if
+         :: MADE -> made()
+         :: !MADE && OURS && RESUME_UNDO && (s == DELETING || !HASFILE) -> undo()
+         :: else -> k = L_CREATE
+         fi
+    :: GOOD && t == CREATE && rec[c] == DELETE && CONFIRM_OPEN -> ans = MAYBE;        /* law 2 */
+         if :: open[c] == DELETE -> tries = 0 :: else fi                                   /* settling goes on with it meanwhile */
+    :: GOOD && t == CREATE && (rec[c] == KEPT || (rec[c] == DELETE && !CONFIRM_OPEN)) ->       /* _confirm */
+         if
+         :: ALIVE -> ans = OK
+         :: !ALIVE && OURS -> ans = MAYBE
+         :: !OURS -> person(TAKEN)
+         fi
+
+    /* deletion.delete */
+    :: GOOD && t == DELETE && rec[c] == 0 ->
+         if
+         :: s != NONE -> person(TAKEN)
+         :: s == NONE && LEAF_GONE && f != 0 -> person(STRAY)                              /* law 7: the file, too */
+         :: else -> ans = OK
+         fi
+    :: GOOD && t == DELETE && rec[c] == KEPT && OURS && s == PUBLISHED && !quar[c] -> ans = MAYBE /* _refuse_published */
+    :: GOOD && t == DELETE && rec[c] != 0 && !(rec[c] == KEPT && OURS && s == PUBLISHED && !quar[c]) -> rec[c] = DELETE; open[c] = DELETE; e = rop[c];
+         printf("controller %d: intends to delete create %d\n", c, e)
+    :: GOOD && t == GO_ON && open[c] == DELETE -> e = rop[c]
+    :: GOOD && t == GO_ON && open[c] == CREATE -> undo()                              /* Settling._abandon */
+
+    /* publications, without the question who */
+    :: GOOD && (t == PUBLISH || t == UNPUBLISH) && !(rec[c] == KEPT && open[c] == 0) ->
+         if :: rec[c] == CREATE && open[c] == 0 -> person(ORPHAN) :: else -> ans = MAYBE fi
+    :: GOOD && (t == PUBLISH || t == UNPUBLISH) && rec[c] == KEPT && open[c] == 0 ->
+         if
+         :: !OURS -> person(TAKEN)
+         :: OURS && !ALIVE -> ans = MAYBE
+         :: ALIVE && t == PUBLISH -> k = L_EXPORT; w = s; v = PUBLISHED
+         :: ALIVE && t == UNPUBLISH -> k = L_CUT; w = s; v = (s == PUBLISHED -> LEFT : s)
+         fi
+    fi } }
+
+/* What the answer to that line comes to. */
+inline conclude() {
+  atomic { if
+    :: t == CREATE && r == REFUSED -> if :: OWN && !mine[c] -> person(ORPHAN)
+                                         :: else -> e = rop[c]; printf("controller %d: undoes create %d\n", c, e) fi
+    :: t == CREATE && r == DONE && s != NONE && !OURS ->                                   /* NotOurs; but a tag of ours is in it */
+         if :: KIN -> person(TAKEN) :: else -> undo() fi
+    :: t == CREATE && r == DONE && MADE -> made()
+    :: t == PUBLISH && r == DONE && OURS && s == PUBLISHED && x -> rtag[c] = s; pubd[c] = true; ans = OK
+    :: t == UNPUBLISH && r == DONE && ALIVE && s != PUBLISHED && !x -> rtag[c] = s; ans = OK
+    :: else -> ans = MAYBE
+    fi } }
+
+/* What it comes to that create e was erased (r: DONE) or is not proven gone. */
+inline erased() {
+  atomic { if
+    :: ans != 0 -> skip                                                                    /* ready after all */
+    :: ans == 0 && t == 0 -> tried(r != DONE)                                              /* a repair */
+    :: ans == 0 && t != 0 && r != DONE -> ans = MAYBE
+    :: ans == 0 && t != 0 && r == DONE && open[c] == DELETE && SLOT_GONE && s != NONE -> person(TAKEN)  /* law 7: something of ours is left */
+    :: ans == 0 && t != 0 && r == DONE && open[c] == DELETE && !(SLOT_GONE && s != NONE) -> bury(e); ans = OK
+    :: ans == 0 && t != 0 && r == DONE && open[c] == CREATE -> bury(e); ans = FINAL
+    fi;
+    e = 0 } }
+
+inline tried(failed) {
+  if :: (failed) -> tries++; HOLDS(tries <= K, "BROKEN SETTLE: what is open never ends\n") :: else fi }
 
 /* An answer reaches whoever still waits for it. */
 inline answer() {
   atomic {
-    if :: waits[c] -> waits[c] = false; reply = ans; told = (t == CREATE && ans == OK -> rop[c] : 0)
-       :: !waits[c] && ans == MAYBE && t == 0 -> tries++; HOLDS(tries <= K, "BROKEN SETTLE: an open operation never ends\n")
-       :: else fi;
-    ans = 0; t = 0; r = 0; s = 0; o = 0; x = 0; leaf = 0; f = 0; e = 0; n = 0; w = 0 } }
+    if
+    :: waits[c] -> waits[c] = false; reply = ans;
+         if
+         :: t == CREATE && ans == OK -> held = rop[c]; sound = has(files, held);
+              printf("controller %d: acknowledges create %d\n", c, held);
+              HOLDS(POWER > 0 || (ITEM(held) && st >= READY && st < DELETING && sound && open[c] != DELETE),
+                    "BROKEN ONCE: acknowledges what is not there\n")
+         :: else
+         fi
+    :: !waits[c] -> tried(t == GO_ON && ans == MAYBE)
+    fi;
+    ans = 0; t = 0; r = 0; s = 0; o = 0; x = 0; leaf = 0; f = 0 } }
 
-inline undo() {
+inline persistent() {                   /* ACK_KEPT: wait until a power loss cannot take it back; if one came, "maybe" */
   if
-  :: !MAY_UNDO && s >= READY && s < DELETING && o == rop[c] -> atomic { rec[c] = KEPT; rtag[c] = s; open[c] = 0; ans = MAYBE;
-       printf("controller %d: the create is done after all\n", c) }
-  :: !MAY_UNDO && !(s >= READY && s < DELETING && o == rop[c]) -> ans = HELP; why = ORPHAN
-  :: MAY_UNDO -> atomic { e = rop[c]; printf("controller %d: undoes create %d\n", c, e) }; erase(e);
-       atomic { if :: r == DONE -> bury(e); ans = FINAL :: else -> ans = MAYBE fi }
+  :: ACK_KEPT && ((e != 0 && t == DELETE) || ans == OK) -> (CONFIG_KEPT && FILES_KEPT) || boot != seenBoot;
+       atomic { if :: boot != seenBoot -> r = LOST; if :: ans == OK -> ans = MAYBE :: else fi :: else fi }
+  :: else
   fi }
-
-#define MADE (s == READY && o == rop[c] && !x)
-inline create() {                       /* creation.create */
-  if
-  :: rec[c] == DELETE && CONFIRM_OPEN -> ans = MAYBE                     /* law 2: a delete is open */
-  :: rec[c] == KEPT || (rec[c] == DELETE && !CONFIRM_OPEN) -> lookAt();     /* _confirm */
-       if
-       :: r == DONE && s >= READY && s < DELETING && o == rop[c] -> ans = OK
-       :: r == DONE && !(s >= READY && s < DELETING && o == rop[c]) -> ans = MAYBE;
-            if :: s == NONE || o != rop[c] -> ans = HELP; why = TAKEN :: else fi
-       :: r != DONE -> ans = MAYBE
-       fi
-  :: rec[c] == 0 || rec[c] == CREATE ->
-       atomic { if
-         :: rec[c] == 0 -> freshOp++; rec[c] = CREATE; rop[c] = freshOp; rtag[c] = 0; mine[c] = true; pubd[c] = 0; open[c] = CREATE;
-              printf("controller %d: intends create %d\n", c, rop[c]); n = 0
-         :: else -> n = 1; open[c] = CREATE fi };
-       if :: n == 1 -> lookAt() :: else fi;                              /* _realise: an attempt was there before */
-       if
-       :: r != DONE -> ans = MAYBE
-       :: r == DONE && n == 1 && MADE -> made()
-       :: r == DONE && n == 1 && s == DELETING && o == rop[c] && RESUME_UNDO -> undo()
-       :: else -> send(L_CREATE, rop[c], 0, 0);
-            if
-            :: r == REFUSED -> observe(); if :: r == DONE -> undo() :: else -> ans = MAYBE fi
-            :: r == DONE && s != NONE && o != rop[c] -> undo()            /* NotOurs */
-            :: r == DONE && MADE -> made()
-            :: else -> ans = MAYBE
-            fi
-       fi
-  fi }
-inline made() { atomic { rec[c] = KEPT; rtag[c] = READY; open[c] = 0; ans = OK } }
-
-inline carryOutDelete() {               /* deletion.carry_out */
-  atomic { e = rop[c] }; erase(e);
-  if
-  :: r == DONE && SLOT_GONE && s != NONE && o != 0 -> ans = HELP; why = TAKEN          /* law 7: the slot holds something of ours */
-  :: r == DONE && !(SLOT_GONE && s != NONE && o != 0) -> persist(); atomic { bury(e); ans = OK }
-  :: r != DONE -> ans = MAYBE
-  fi }
-inline persist() {                      /* ACK_KEPT: acknowledge only what a power loss cannot take back */
-  if :: ACK_KEPT -> ((CONFIG_KEPT && FILES_KEPT) || boot != seenBoot) :: else fi }
-inline delete() {                       /* deletion.delete */
-  if
-  :: rec[c] == 0 -> lookAt();
-       if
-       :: r == DONE && s == NONE && LEAF_GONE && f != 0 -> ans = HELP; why = STRAY       /* law 7: the file, too */
-       :: r == DONE && s == NONE && !(LEAF_GONE && f != 0) -> ans = OK
-       :: r == DONE && s != NONE -> ans = HELP; why = TAKEN
-       :: r != DONE -> ans = MAYBE
-       fi
-  :: rec[c] != 0 -> observe();
-       if
-       :: r == DONE && s == PUBLISHED && o == rop[c] -> ans = MAYBE         /* _refuse_published: not asked for here */
-       :: r == DONE && !(s == PUBLISHED && o == rop[c]) ->
-            atomic { rec[c] = DELETE; open[c] = DELETE; printf("controller %d: intends to delete create %d\n", c, rop[c]) };
-            carryOutDelete()
-       :: r != DONE -> ans = MAYBE
-       fi
-  fi }
-
-inline publish() {                      /* publications, without the question who */
-  if
-  :: rec[c] == KEPT && open[c] == 0 -> observe();
-       if
-       :: r == DONE && (s == NONE || o != rop[c]) -> ans = HELP; why = TAKEN
-       :: r == DONE && s >= READY && s < DELETING && o == rop[c] && t == PUBLISH ->
-            send(L_EXPORT, rop[c], s, PUBLISHED)
-       :: r == DONE && s >= READY && s < DELETING && o == rop[c] && t == UNPUBLISH ->
-            w = (s == PUBLISHED -> LEFT : s); send(L_CUT, rop[c], s, w)
-       :: else -> skip
-       fi;
-       if
-       :: ans != 0 -> skip
-       :: ans == 0 && r == DONE && o == rop[c] && t == PUBLISH && s == PUBLISHED && x -> atomic { rtag[c] = s; pubd[c] = true; ans = OK }
-       :: ans == 0 && r == DONE && o == rop[c] && t == UNPUBLISH && s != PUBLISHED && !x -> atomic { rtag[c] = s; ans = OK }
-       :: else -> ans = MAYBE
-       fi
-  :: else -> if :: rec[c] == CREATE && open[c] == 0 -> ans = HELP; why = ORPHAN :: else -> ans = MAYBE fi  /* half made, nobody's create */
-  fi }
-
-/* judgement.judge on the inventory in s, o, x, f; the repair, if one is due, at once. Sets `whole` when all is settled. */
-inline judge() {
-  if
-  :: r != DONE -> skip
-  :: r == DONE && s != NONE && has(tomb[c], o) -> atomic { e = o; printf("controller %d: create %d is back and erased\n", c, e) };
-       erase(e); failed(r != DONE)
-  :: r == DONE && (s == NONE || !has(tomb[c], o)) && (f & tomb[c]) != 0 && !(s != NONE && has(tomb[c], o)) ->
-       atomic { e = 1; do :: !has(f & tomb[c], e) -> e++ :: else -> break od }; erase(e); failed(r != DONE)
-  :: r == DONE && (f & tomb[c]) == 0 && !(s != NONE && has(tomb[c], o)) ->
-       if
-       :: rec[c] == 0 -> atomic { if :: s != NONE && (has(f, o) || !NO_FILE) -> follow() :: else fi; whole = true }
-       :: rec[c] != 0 && s == NONE && rec[c] != KEPT -> whole = true                       /* UNFINISHED */
-       :: rec[c] == KEPT && s == NONE && has(f, rop[c]) -> send(L_ADD, rop[c], 0, rtag[c]); failed(r != DONE || s == NONE)
-       :: rec[c] == KEPT && s == NONE && !has(f, rop[c]) && !pubd[c] -> send(L_CREATE, rop[c], 0, 0);   /* MAKE_AGAIN */
-            atomic { if :: r == DONE && MADE -> rtag[c] = READY :: else fi }; failed(r != DONE || !MADE)
-       :: rec[c] == KEPT && s == NONE && !has(f, rop[c]) && pubd[c] -> whole = true         /* quarantined: lost */
-       :: rec[c] != 0 && s != NONE && o != rop[c] -> whole = true                          /* taken */
-       :: rec[c] != 0 && s != NONE && o == rop[c] ->
-            if
-            :: s < rtag[c] && rec[c] == KEPT ->                                            /* RESTORE */
-                 if :: rtag[c] == PUBLISHED -> send(L_EXPORT, rop[c], s, rtag[c]) :: else -> send(L_CUT, rop[c], s, rtag[c]) fi;
-                 failed(r != DONE || s != rtag[c])
-            :: !(s < rtag[c] && rec[c] == KEPT) && s > rtag[c] && open[c] == 0 -> atomic { follow() }
-            :: !(s < rtag[c] && rec[c] == KEPT) && s == rtag[c] && rec[c] == KEPT && x != (s == PUBLISHED) && open[c] == 0 ->
-                 if :: s == PUBLISHED -> send(L_EXPORT, rop[c], s, s) :: else -> send(L_CUT, rop[c], s, s) fi;
-                 failed(r != DONE || x != (s == PUBLISHED))
-            :: else -> whole = true
-            fi
-       fi
-  fi;
-  atomic { r = 0; s = 0; o = 0; x = 0; leaf = 0; f = 0; e = 0; n = 0; w = 0 } }
-inline failed(condition) {
-  atomic { if :: (condition) -> tries++; HOLDS(tries <= K, "BROKEN SETTLE: a repair never succeeds\n") :: else fi } }
 
 proctype Controller(byte c) {
-  byte token, seenBoot, t, r, s, o, n, e, f, w, ans; bool x, leaf, whole;
+  byte token, seenBoot, t, r, s, o, f, ans;     /* t: the call; r: how a look or line ended; s, o, x, f, leaf: what it showed */
+  byte k, w, v, e, n;                           /* the line to send: kind, old and new tag; the create to erase, attempts */
+  bool x, leaf, whole;                          /* whole: the inventory is done */
 endlife:
-  { endturn: do
+  {
+endturn: do
 
-    /* ---- leadership.lead, as one step; then what it waits for, before anything is sent */
+    /* leadership.lead, as one step; then what it waits for before anything is sent */
     :: atomic { !leads[c] && lease == c ->
-         if :: markJ != jid[c] && (mark > seenTok[c] || !ASIDE_NEWER) -> forget(); tomb[c] = 0; printf("controller %d: sets its journal aside\n", c)
-            :: else fi;
+         if
+         :: markJ != jid[c] && (mark > seenTok[c] || !ASIDE_NEWER) -> forget(); tomb[c] = 0;
+              printf("controller %d: sets its journal aside\n", c)
+         :: else
+         fi;
          freshTok++; token = freshTok; mark = token; markJ = jid[c]; seenTok[c] = token; seenBoot = boot;
          leads[c] = true; whole = false; printf("controller %d: takes token %d\n", c, token) };
-       if :: WAIT -> !(state[LATE] == RUN && checked[LATE] && tok[LATE] != token)
-#if NC > 1
-                     && !(state[1-c] == RUN && checked[1-c])
-#endif
-          :: else fi;
+       !WAIT || !UNDERWAY;
        CONFIG_KEPT || boot != seenBoot || mark != token
 
-    /* ---- inventory.take, judgement.judge, repairs: before anything else may be done (law 13) */
-    :: leads[c] && !whole -> seenBoot = boot; observe(); judge()
-    :: leads[c] && whole && seenBoot != boot -> atomic { whole = false }       /* the refresh shows it, sooner or later */
-
-    /* ---- calls */
-    :: atomic { leads[c] && whole && ask[c] != 0 -> t = ask[c]; ask[c] = 0; waits[c] = true; r = DONE };
+    /* keeper: inventory and repairs, before anything else may be done (law 13) */
+    :: leads[c] && !whole -> seenBoot = boot; observe(); judge();
        if
-       :: t == CREATE -> create()
-       :: t == DELETE -> delete()
-       :: t == PUBLISH || t == UNPUBLISH -> publish()
+       :: e != 0 -> goto erasing
+       :: e == 0 && k != 0 -> send(rop[c]); atomic { tried(r != DONE || s != rtag[c]) }
+       :: else
        fi;
        answer()
+    :: leads[c] && whole && seenBoot != boot -> whole = false                              /* the refresh shows it */
+
+    /* calls, and what is left open (settling) */
+    :: atomic { leads[c] && whole && ask[c] != 0 -> t = ask[c]; ask[c] = 0; waits[c] = true }; goto call
+    :: atomic { leads[c] && whole && ask[c] == 0 && open[c] == DELETE -> t = GO_ON }; goto call
+    :: atomic { leads[c] && whole && ask[c] == 0 && open[c] == CREATE && abandon > 0 -> fault(abandon); t = GO_ON;
+         printf("controller %d: nobody asks for the create any more\n", c) }; goto call
+
     :: atomic { !leads[c] && lease != c && ask[c] != 0 -> ask[c] = 0; reply = MAYBE }
-
-    /* ---- settling.settle_all: what is left open */
-    :: atomic { leads[c] && whole && ask[c] == 0 && open[c] == DELETE -> t = 0; r = DONE }; observe();
-       if :: r == DONE -> carryOutDelete() :: else -> ans = MAYBE fi;
-       answer()
-#if ABANDON
-    :: atomic { leads[c] && whole && ask[c] == 0 && open[c] == CREATE && abandon > 0 -> fault(abandon); t = 0; r = DONE;
-         printf("controller %d: nobody asks for the create any more\n", c) };
-       lookAt(); if :: r == DONE -> undo() :: else -> ans = MAYBE fi; answer()
-#endif
-
     :: atomic { leads[c] && lease != c -> leads[c] = false; printf("controller %d: stands by\n", c) }
-    od
+    od;
+
+call:
+    if
+    :: t == CREATE && rec[c] == 0 -> r = DONE                                              /* nothing to look for */
+    :: else -> observe();                                                                  /* Backend.look_at */
+         if
+         :: r == DONE && unsettled[c] && (s == NONE || BELIEVE) -> waitSettled(); observe()
+         :: else
+         fi
+    fi;
+    decide();
+    if :: k != 0 -> send(rop[c]); conclude() :: else fi;
+    if :: e != 0 -> goto erasing :: else persistent() fi;
+    answer(); goto endturn;
+
+erasing:                                /* erasing.erase: remove item and file of create e, and prove them gone */
+    n = 3; r = LOST;
+    do
+    :: n > 0 -> n--; observe();
+         if
+         :: r != DONE -> break
+         :: r == DONE && UNDO_READY && open[c] == CREATE && t != 0 && ALIVE -> atomic { made(); ans = MAYBE; r = LOST }; break
+         :: else
+         fi;
+         atomic { w = (s != NONE && o == e -> s : 0); v = DELETING; k = L_REMOVE;
+                  if :: CUT_FIRST && w != 0 && x -> k = L_CUT; v = w; n++ :: else fi };
+         send(e);
+         if
+         :: r != DONE -> break
+         :: r == DONE && s != NONE && o == e -> r = LOST                                   /* changed under the removal */
+         :: r == DONE && !(s != NONE && o == e) -> if :: leaf -> r = LOST :: else fi; break
+         fi
+    :: n == 0 -> break
+    od;
+    n = 0;
+    persistent(); erased(); answer(); goto endturn
   } unless { atomic { dies[c] -> dies[c] = false;
-      abandonLine(); if :: sender == c -> sender = NOBODY :: else fi;
+      abandonLine(); unsettled[c] = false; if :: sender == c -> sender = NOBODY :: else fi;
       if :: waits[c] || ask[c] != 0 -> waits[c] = false; ask[c] = 0; reply = MAYBE :: else fi;
       if
       :: wipes[c] -> wipes[c] = false; forget(); tomb[c] = 0; freshJ++; jid[c] = freshJ; seenTok[c] = 0
@@ -475,12 +513,13 @@ endlife:
 #if JOLD
       if
       :: reverts -> reverts = false; rec[0] = oRec; rop[0] = oOp; rtag[0] = oTag; open[0] = oOpen; tomb[0] = oTomb; mine[0] = oMine;
-           pubd[0] = oPubd; seenTok[0] = oTok
+           pubd[0] = oPubd; seenTok[0] = oTok; jboot[0] = oBoot
       :: else
       fi;
 #endif
       printf("controller %d: dies and starts again; record %d of create %d, open %d\n", c, rec[c], rop[c], open[c]);
-      leads[c] = false; token = 0; seenBoot = 0; t = 0; r = 0; s = 0; o = 0; n = 0; e = 0; f = 0; w = 0; ans = 0; x = 0; leaf = 0; whole = 0;
+      leads[c] = false; token = 0; seenBoot = 0; t = 0; r = 0; s = 0; o = 0; f = 0; ans = 0; k = 0; w = 0; v = 0; e = 0; n = 0;
+      x = 0; leaf = 0; whole = 0;
       goto endlife } }
 }
 
@@ -513,10 +552,7 @@ active proctype Orchestrator() {
        do
        :: call(CREATE);
           atomic { if
-          :: reply == OK -> tries = 0; held = told; told = 0;
-               printf("orchestrator: create %d is acknowledged\n", held);
-               HOLDS(POWER > 0 || (st >= READY && st < DELETING && op == held && has(files, op) && open[k] != DELETE), "BROKEN ONCE: acknowledged what is not there\n");
-               break
+          :: reply == OK -> tries = 0; break
           :: reply == FINAL -> tries = 0; goto next
           :: reply == HELP -> goto out
           :: reply == MAYBE -> skip
@@ -526,7 +562,7 @@ active proctype Orchestrator() {
        do
        :: call(PUBLISH);
           atomic { if
-          :: reply == OK -> tries = 0;
+          :: reply == OK -> tries = 0; sound = has(files, held);
                HOLDS(!lost, "BROKEN ANEW: a volume whose data is lost is handed out empty\n");
                if :: data = held :: skip fi; break
           :: reply == HELP -> goto out
@@ -548,8 +584,7 @@ active proctype Orchestrator() {
                       :: else -> skip fi }
 #if AGAIN
        :: atomic { again > 0 && reply == MAYBE -> again--; tries = 0 }; call(CREATE);      /* wants it after all */
-          atomic { if :: reply == OK -> tries = 0; held = told; told = 0;
-                           printf("orchestrator: create %d is acknowledged, in place of the delete\n", held); goto out
+          atomic { if :: reply == OK -> tries = 0; printf("orchestrator: keeps it after all\n"); goto out
                       :: reply == HELP -> goto out
                       :: else -> skip fi }
 #endif
@@ -566,17 +601,22 @@ end: do
        if :: jlost > 0 -> jlost--; wipes[lease] = true :: jold > 0 && copied && lease == 0 -> jold--; reverts = true :: skip fi }
 #if JOLD
   :: atomic { jold > 0 && !copied -> copied = true; oRec = rec[0]; oOp = rop[0]; oTag = rtag[0]; oOpen = open[0]; oTomb = tomb[0];
-       oMine = mine[0]; oPubd = pubd[0]; oTok = seenTok[0]; printf("journal 0 is copied\n") }
+       oMine = mine[0]; oPubd = pubd[0]; oTok = seenTok[0]; oBoot = jboot[0]; printf("journal 0 is copied\n") }
 #endif
   od }
 
+#if NC > 1
+#define QUARANTINED (quar[0] || quar[1])
+#else
+#define QUARANTINED quar[0]
+#endif
 /* Nothing moves any more. */
 active proctype Monitor() {
   timeout -> atomic {
     HOLDS(finished, "BROKEN SETTLE: a call is never answered\n");
     if
     :: helped -> skip
-    :: !helped && held != 0 -> HOLDS(lost || (st >= READY && st < DELETING && op == held && has(files, held)), "BROKEN THERE: an acknowledged volume is not there\n")
+    :: !helped && held != 0 -> HOLDS((!has(files, held) && QUARANTINED) || (st >= READY && st < DELETING && op == held && has(files, held)), "BROKEN THERE: an acknowledged volume is not there\n")
     :: !helped && held == 0 -> HOLDS(st == NONE && (files == 0 || (PERSON_OK & STRAY) != 0), "BROKEN GONE: something is left\n")
     fi } }
 

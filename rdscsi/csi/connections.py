@@ -134,7 +134,7 @@ class Connections:
         """Count a call until its task ends, answer written. Streaming ones (health, reflection) may last for ever."""
         self._tasks.add(task)
         handler = self._handlers.get(path)
-        counts = handler is not None and handler.cardinality is Cardinality.UNARY_UNARY and not self._in_flight.draining
+        counts = handler is not None and handler.cardinality is Cardinality.UNARY_UNARY
         if counts:
             self._in_flight.began()
 

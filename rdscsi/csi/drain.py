@@ -24,7 +24,7 @@ class InFlight:
 
     @property
     def calls(self) -> int:
-        """How many calls run; those that were refused do not count."""
+        """How many calls run."""
         return self._calls
 
     @property

@@ -16,7 +16,7 @@ from pathlib import Path
 from rdscsi.simulator import texts
 from rdscsi.simulator.accounts import Accounts, needed_policy
 from rdscsi.simulator.clock import Clock, SystemClock
-from rdscsi.simulator.console.evaluator import Interpreter, Request
+from rdscsi.simulator.console.evaluator import Interpreter, Manners, Request
 from rdscsi.simulator.console.failures import (
     BreakSignal,
     ConsoleError,
@@ -25,8 +25,10 @@ from rdscsi.simulator.console.failures import (
     QuitSignal,
     ReturnSignal,
 )
+from rdscsi.simulator.console.parser import statements_before
 from rdscsi.simulator.console.scope import Scope
-from rdscsi.simulator.console.templates import Lines
+from rdscsi.simulator.console.syntax import Script
+from rdscsi.simulator.console.templates import Line, Lines
 from rdscsi.simulator.console.values import NOTHING, Value
 from rdscsi.simulator.history import History
 from rdscsi.simulator.menus import kinds
@@ -41,6 +43,7 @@ from rdscsi.simulator.storage.records import Records
 from rdscsi.simulator.storage.store import Store
 
 _MAX_LINE = 65535
+_LONGEST_PAUSE = 86400.0
 Hook = Callable[[str, Mapping[str, Value]], None]
 """Called with the path and the arguments of a statement that changes something."""
 
@@ -84,6 +87,7 @@ class Appliance:
             says_bad_parameter=self.options.says_bad_parameter(),
         )
         self._lines = Lines(self.tree)
+        self._manners = manners(self.options)
         self._lock = threading.RLock()
         self._threads = threading.local()
         self._closed = False
@@ -218,7 +222,7 @@ class Appliance:
                 outcome = "answered"
             finally:
                 self._threads.line = outer
-                text = _on_the_wire(output)
+                text = _on_the_wire(output, crlf=self.options.behaviour.crlf)
                 self.history.add(
                     at=at, user=user, line=line, output=text, seconds=time.perf_counter() - started, outcome=outcome
                 )
@@ -241,21 +245,25 @@ class Appliance:
         try:
             parsed = self._lines.parse(line, environment.keys())
         except ParseError as error:
+            if not self.options.behaviour.parse_whole_line:
+                self._interpret(
+                    Line(Script(statements_before(line, self.tree, environment.keys()))), environment, write
+                )
             write(f"{error}\n")
             return
+        self._interpret(parsed, environment, write)
+
+    def _interpret(self, line: Line, environment: dict[str, Value], write: Callable[[str], None]) -> None:
         interpreter = Interpreter(
             device=self,
             grammar=self.tree,
             write=write,
             environment=environment,
-            max_steps=self.options.behaviour.max_steps,
-            suffixes=self.options.suffixes(),
-            literals=parsed.literals,
-            width=self.options.behaviour.width,
-            empty_find_is_silent=self.options.behaviour.empty_find_is_silent,
+            manners=self._manners,
+            literals=line.literals,
         )
         try:
-            interpreter.run(parsed.script, Scope(environment))
+            interpreter.run(line.script, Scope(environment))
         except ConsoleError as error:
             write(f"{error.message}\n")
         except (ReturnSignal, QuitSignal, BreakSignal, ContinueSignal):
@@ -269,7 +277,10 @@ class Appliance:
         self._check_allowed(request, line.user if line else "")
         changes = line.changes if line else 0
         menu = self._menus.get(request.menu)
-        value = self._system_command(request) if menu is None else menu.call(request)
+        try:
+            value = self._system_command(request) if menu is None else menu.call(request)
+        except OSError as error:  # the host's file system said no: a file that is gone, a disk that is full
+            raise ConsoleError(texts.HOST_REFUSED(reason=error.strerror)) from error
         if line and line.changes > changes and line.after is not None:
             line.after(request.path, request.arguments)
         return value
@@ -300,10 +311,10 @@ class Appliance:
         return self.clock.now()
 
     def pause(self, seconds: float) -> None:
-        """`:delay`: other lines run meanwhile. Raises LineCut when the appliance rebooted or closed in between."""
+        """`:delay`, a day at most: others run meanwhile. Raises LineCut after a reboot or a close in between."""
         self._lock.release()
         try:
-            self.clock.pause(max(seconds, 0.0))
+            self.clock.pause(min(max(seconds, 0.0), _LONGEST_PAUSE))
         finally:
             self._lock.acquire()
         self._check_alive()
@@ -328,6 +339,19 @@ class Appliance:
             line.changes += 1
 
 
+def manners(options: ApplianceOptions) -> Manners:
+    """How the console of an appliance with these options behaves."""
+    behaviour = options.behaviour
+    return Manners(
+        max_steps=behaviour.max_steps,
+        suffixes=options.suffixes(),
+        width=behaviour.width,
+        empty_find_is_silent=behaviour.empty_find_is_silent,
+        short_circuit=behaviour.short_circuit,
+        raw_as_value=behaviour.raw_as_value,
+    )
+
+
 def _no_server(_kind: str) -> None:
     """Nobody serves SSH, so nobody has a host key."""
 
@@ -336,6 +360,7 @@ def _nothing() -> None:
     """Nobody wants to hear of reboots."""
 
 
-def _on_the_wire(output: list[str]) -> str:
-    text = "".join(output).replace("\r\n", "\n").replace("\n", "\r\n")
+def _on_the_wire(output: list[str], *, crlf: bool) -> str:
+    text = "".join(output).replace("\r\n", "\n")
+    text = text.replace("\n", "\r\n") if crlf else text
     return text.encode("latin-1").decode("utf-8", errors="replace")

@@ -15,7 +15,7 @@ from rdscsi.simulator.control import Controls, ControlServer
 from rdscsi.simulator.faults import Faults
 from rdscsi.simulator.history import History
 from rdscsi.simulator.latency import LatencyProfile, parse_latency
-from rdscsi.simulator.nvmet import EVERYWHERE, Backing, Growth, Nvmet
+from rdscsi.simulator.nvmet import EVERYWHERE, Backing, Growth, Nvmet, Uuids
 from rdscsi.simulator.options import ApplianceOptions, Behaviour, PoolOptions
 from rdscsi.simulator.server import ServerOptions, SshServer
 from rdscsi.simulator.sessions import Sessions
@@ -82,6 +82,12 @@ def _add_server_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--seed", type=int, default=0, help="of latencies and faults; default %(default)s")
     parser.add_argument("--host-key", choices=("rsa", "ed25519"), default="rsa", help="default %(default)s")
+    exports.add_argument(
+        "--export-uuid",
+        choices=[uuids.value for uuids in Uuids],
+        default=Uuids.DRAWN.value,
+        help="whether each export has a new UUID, which ends what is mounted; default %(default)s",
+    )
     parser.add_argument("--console-log", type=Path, metavar="FILE", help="every line and answer, one JSON object each")
 
 
@@ -198,6 +204,7 @@ def exporter(args: argparse.Namespace) -> Nvmet | None:
         addresses=tuple(args.export_address.split(",")),
         backing=Backing.LOOP if args.export_sectors == "512" else Backing.FILE,
         growth=Growth(args.export_growth),
+        uuids=Uuids(args.export_uuid),
     )
 
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 import enum
 import glob
 import subprocess
+import uuid
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -38,6 +39,17 @@ class Growth(enum.Enum):
     RESCAN = "rescan"
 
 
+class Uuids(enum.Enum):
+    """Whether an export has the namespace UUID that it had before, or a new one each time, as nvmet gives by itself.
+
+    An initiator that finds another UUID when its connection comes back drops the disk, and what is mounted fails: with
+    new ones no reboot of the appliance is survived. What a real RDS does is not known.
+    """
+
+    DRAWN = "drawn"
+    KEPT = "kept"
+
+
 class Nvmet:
     """The kernel's target, as far as its namespaces are files below `home`; what others configured stays."""
 
@@ -48,12 +60,14 @@ class Nvmet:
         addresses: tuple[str, ...] = (EVERYWHERE,),
         backing: Backing = Backing.FILE,
         growth: Growth = Growth.RESCAN,
+        uuids: Uuids = Uuids.DRAWN,
         configfs: Path = CONFIGFS,
     ) -> None:
         self._home = home.resolve()
         self._addresses = addresses
         self._backing = backing
         self._growth = growth
+        self._uuids = uuids
         self._root = configfs
         if not configfs.is_dir():
             _tool("modprobe", "-a", "nvmet", "nvmet-tcp")
@@ -140,6 +154,8 @@ class Nvmet:
             return
         device = _attach(file) if self._backing is Backing.LOOP else str(file)
         _write(namespace / "device_path", device)
+        if self._uuids is Uuids.KEPT:
+            _write(namespace / "device_uuid", str(uuid.uuid5(uuid.NAMESPACE_URL, subsystem.name)))
         _write(namespace / "enable", "1")
 
     def _disable(self, subsystem: Path) -> None:

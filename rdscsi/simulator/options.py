@@ -108,6 +108,9 @@ class Behaviour:
     bad_parameter: bool | None = None  # §13.1.1: None means by version (from 7.23 on)
     width: int = 80  # §4.6: columns of a console without a terminal
     crlf: bool = True  # §4.1
+    parse_whole_line: bool = True  # §4.2; no: what stands before a parse error runs (§13.1.5 knows of no source)
+    short_circuit: bool = False  # §4.2: `and` and `or` compute both sides
+    raw_as_value: bool = True  # §4.4: `print as-value` neither quotes nor escapes
     max_slot: int = 32  # §1.5, S1
     default_mount_filesystem: bool = True  # §1.5, S5
     remove_keeps_file: bool = True  # §1.5: removing a file disk keeps its file

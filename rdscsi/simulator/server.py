@@ -23,6 +23,8 @@ from rdscsi.simulator.sessions import Attempt, Sessions
 
 _WORKERS = 64
 _LOGIN_SECONDS = 30
+_CIPHERS = ("aes256-gcm@openssh.com", "aes128-gcm@openssh.com", "aes256-ctr", "aes192-ctr", "aes128-ctr")
+"""What `/ip/ssh ciphers=auto` offers of what clients still want; RouterOS has no ChaCha20 (§5)."""
 _REFUSED_KEYS = ("ecdsa-", "sk-")
 
 
@@ -107,6 +109,7 @@ class SshServer:
             port,
             server_factory=lambda: Connection(self),
             server_host_keys=[key],
+            encryption_algs=_CIPHERS,
             encoding=None,
             allow_pty=False,
             line_editor=False,

@@ -67,6 +67,7 @@ NOT_SIMULATED = _guess("failure: {path} is not simulated", "the simulator says s
 DUPLICATE_SLOT = _guess("failure: already have disk with such slot", "§13.3: searched for, not found")
 SLOT_TOO_LONG = _guess("failure: slot name too long, max 32 characters", "§1.5: only the limit is known (S1)")
 NO_SUCH_DIRECTORY = _guess("failure: could not open file: No such file or directory", "§1.5: only that it fails (S1)")
+HOST_REFUSED = _guess("failure: could not open file: {reason}", "Linux texts, no capture")
 NOT_A_FILE = _guess("failure: could not open file: Is a directory", "no capture")
 NO_SPACE = _guess("failure: not enough space", "§1.5: the original driver looks for 'not enough space'; unverified")
 DUPLICATE_NQN = _guess("failure: nvme-tcp-server-nqn already in use", "no capture; nvmet refuses equal names")

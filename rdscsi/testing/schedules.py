@@ -16,7 +16,7 @@ from rdscsi.testing.invariants import Holdings, Promises, holdings, violations
 from rdscsi.testing.orchestrator import settle
 from rdscsi.testing.scenarios import VOLUME_ID, Scenario, Step, remove
 from rdscsi.testing.strikes import Bug, Counting, Strike
-from rdscsi.testing.world import OPTIONS, Process, World, open_world
+from rdscsi.testing.world import OPTIONS, Process, World, in_memory, open_world
 
 PATIENCE = 3000.0
 SETTLED_AFTER = 700.0
@@ -54,7 +54,7 @@ class Outcome:
 def run(schedule: Schedule) -> Outcome:
     """Run one schedule in a world of its own, in virtual time."""
     clock = trio.testing.MockClock(autojump_threshold=0)
-    with tempfile.TemporaryDirectory(prefix="rdscsi-world-") as directory:
+    with tempfile.TemporaryDirectory(prefix="rdscsi-world-", dir=in_memory()) as directory:
         return trio.run(_run, schedule, Path(directory), clock=clock)
 
 

@@ -198,22 +198,24 @@ async def test_64_mib_are_taken_where_that_is_allowed(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("body", "status"),
+    ("body", "status", "words"),
     [
-        (b"", "12"),
-        (b"\0\0", "3"),
-        (message(b"", size=5), "3"),
-        (message(b"abc", size=5), "3"),
-        (message(b"\x0a\x05ab"), "3"),
-        (message(b"\xff\xff\xff"), "3"),
-        (message(bytes(pb.DeleteVolumeRequest(volume_id="v")), flag=1), "12"),
-        (message(b"", flag=7), "12"),
+        (b"", "12", "without a message"),
+        (b"\0\0", "3", "cut off"),
+        (message(b"", size=5), "3", "cut off"),
+        (message(b"abc", size=5), "3", "cut off"),
+        (message(b"\x0a\x05ab"), "3", "malformed"),
+        (message(b"\xff\xff\xff"), "3", "malformed"),
+        (message(bytes(pb.DeleteVolumeRequest(volume_id="v")), flag=1), "12", "compressed"),
+        (message(b"", flag=7), "12", "compressed"),
     ],
 )
-async def test_a_call_without_a_whole_message_is_refused(body: bytes, status: str, tmp_path: Path) -> None:
+async def test_a_call_without_a_whole_message_is_refused(body: bytes, status: str, words: str, tmp_path: Path) -> None:
     async with open_victim(tmp_path) as edge, open_raw(edge.path) as connection:
         await connection.send(connection.request(1, headers(DELETE)), data(1, body))
-        assert (await connection.wait_end(1))["grpc-status"] == status
+        answer = await connection.wait_end(1)
+        assert answer["grpc-status"] == status
+        assert words in answer["grpc-message"]
         await probe(connection, 3)
         assert edge.controller.asked == []
 

@@ -1,5 +1,6 @@
 """How serving ends: politely, by force, and both at the same time."""
 
+import asyncio
 import os
 import signal
 import subprocess
@@ -15,9 +16,11 @@ from csi_logs import captured
 from raw_http2 import DELETE, GOAWAY, PROBE, Connection, data, frame, headers, message, open_raw
 
 from rdscsi.csi import connections
+from rdscsi.csi.codec import StrictCodec
 from rdscsi.csi.drain import InFlight
-from rdscsi.csi.loop import open_loop
+from rdscsi.csi.loop import crossed, open_loop
 from rdscsi.csi.pb.csi import v1 as pb
+from rdscsi.csi.schema import schema
 from rdscsi.csi.server import open_server
 
 CHANGES = pb.DeleteVolumeRequest(volume_id="rds/v1")
@@ -145,6 +148,31 @@ async def test_a_peer_on_its_way_in_is_shut_out_too(ticks: int, tmp_path: Path) 
             await connection.wait_closed()
 
 
+class Transport(asyncio.Transport):
+    """A connection that is accepted and not yet made."""
+
+    closed = False
+
+    def write(self, data: bytes | bytearray | memoryview) -> None: ...
+
+    def is_closing(self) -> bool:
+        return self.closed
+
+    def close(self) -> None:
+        self.closed = True
+
+
+async def test_a_connection_that_is_made_after_the_end_is_closed_at_once() -> None:
+    async def ask() -> bool:
+        late, every = Transport(), connections.Connections({}, StrictCodec(schema()), InFlight())
+        await every.close()
+        every._connection().connection_made(late)
+        return late.closed
+
+    async with open_loop():
+        assert await crossed(ask)
+
+
 async def fill(edge: Edge, connection: Connection) -> None:
     """Ping without reading the answers until the server reads no more."""
     pings = [frame(6, 0, 0, b"12345678")] * 100
@@ -194,7 +222,7 @@ SERVE = """
 import signal, sys, trio
 from pathlib import Path
 from rdscsi.config import Endpoint, ProcessSettings
-from rdscsi.csi.loop import open_loop
+from rdscsi.csi.loop import crossed, open_loop
 from rdscsi.csi.server import open_server
 from rdscsi.observe import logs
 

@@ -359,6 +359,16 @@ async def test_a_name_of_several_addresses_gets_one_port_on_those_that_are_here(
     assert all(one.fileno() == -1 for one in open_one.sockets)
 
 
+async def test_a_name_is_refused_whose_port_is_taken_on_one_of_its_addresses(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def two(host: str, port: int, **how: object) -> object:
+        stream = (socket.AF_INET, socket.SOCK_STREAM, 6, "")
+        return [(*stream, ("127.0.0.2", port)), (*stream, ("127.0.0.1", port))]
+
+    monkeypatch.setattr(trio.socket, "getaddrinfo", two)
+    with taken_port() as port:
+        assert "Address already in use" in await tcp_refused(Endpoint(host="name", port=port))
+
+
 async def test_a_name_of_no_address_at_all_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     async def nothing(*args: object, **how: object) -> object:
         return []

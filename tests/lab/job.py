@@ -8,6 +8,7 @@ import os
 import re
 import shlex
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -18,6 +19,8 @@ Sinks = Mapping[int, Sink]
 """Where the output goes: 1 standard output, 2 standard error."""
 
 _CHUNK = 1 << 16
+_START_SECONDS = 60.0
+_LOOK = 0.02
 _PASSED_ON = re.compile(
     r"(PATH|HOME|USER|LOGNAME|LANG|LC_.*|TZ|CI|VIRTUAL_ENV|PYTHON.*|PYTEST.*|COVERAGE.*|TERM|LAB_.*)\Z"
 )
@@ -68,6 +71,15 @@ class Job:
             return int((self.directory / "status").read_text())
         except FileNotFoundError:
             return None
+
+    def pid(self) -> int:
+        """Its process id in the machine, which is its process group too. Raises TimeoutError while it has none."""
+        deadline = time.monotonic() + _START_SECONDS
+        while not (self.directory / "pid").exists():
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"{self.id} was not started within {_START_SECONDS:g} s")
+            time.sleep(_LOOK)
+        return int((self.directory / "pid").read_text())
 
     @contextmanager
     def output(self, sinks: Sinks) -> Iterator["Output"]:

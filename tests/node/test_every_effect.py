@@ -14,7 +14,6 @@ import trio.testing
 
 from rdscsi.errors import DriverError
 from rdscsi.host.simulated import disk
-from rdscsi.journal import StageRecord
 from rdscsi.model import MIB, AccessType
 from rdscsi.node.formatting import stamp_of
 from rdscsi.node.node import Node
@@ -116,33 +115,46 @@ class Story:
         assert await process.journal.open_operations() == []
 
 
-@pytest.fixture
-def directory() -> Iterator[Path]:
-    """A directory in memory, where there is one: these tests write hundreds of journals."""
-    memory = Path("/dev/shm")
-    with tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else None) as made:
-        yield Path(made)
+KINDS = {
+    "filesystem": FAULTS,
+    "block": (*DEATHS, "unknown after", "bug before"),
+    "block on nodev": ("die before", "die after"),
+}
+"""Which faults each kind of volume meets: the code that differs between them is small."""
+
+EVERY = [(kind, fault) for kind, faults in KINDS.items() for fault in faults]
+EVERY_DEATH = [(kind, fault) for kind, fault in EVERY if fault in DEATHS]
 
 
-@pytest.fixture(params=["filesystem", "block", "block on nodev"])
-def make_story(request: pytest.FixtureRequest, directory: Path) -> Callable[[], Story]:
-    count = 0
+@dataclass(slots=True)
+class Stories:
+    """Makes stories of one kind, each in a world of its own."""
 
-    def make() -> Story:
-        nonlocal count
-        count += 1
-        own = directory / str(count)
+    directory: Path
+    count: int = 0
+
+    def make(self, kind: str, *, permit: bool = True, fs_type: str = "") -> Story:
+        self.count += 1
+        own = self.directory / str(self.count)
         own.mkdir()
         world = NodeWorld(own)
-        if request.param == "block on nodev":
-            world.nodev = True
-        access_type = AccessType.MOUNT if request.param == "filesystem" else AccessType.BLOCK
-        return Story(world, world.volume(access_type=access_type))
-
-    return make
+        world.nodev = kind == "block on nodev"
+        access_type = AccessType.MOUNT if kind == "filesystem" else AccessType.BLOCK
+        return Story(world, world.volume(access_type=access_type, permit=permit, fs_type=fs_type))
 
 
-async def live(world: NodeWorld, life: Life, body: Callable[[NodeProcess], Awaitable[None]]) -> None:
+@pytest.fixture
+def stories() -> Iterator[Stories]:
+    """Stories in memory, where there is a filesystem in memory: they write hundreds of journals."""
+    memory = Path("/dev/shm")
+    with tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else None) as made:
+        yield Stories(Path(made))
+
+
+Body = Callable[[NodeProcess], Awaitable[None]]
+
+
+async def live(world: NodeWorld, life: Life, body: Body) -> None:
     """Run a body in one life, and again in further ones for as long as lives end by death."""
     while True:
         async with world.process(life) as process:
@@ -152,160 +164,123 @@ async def live(world: NodeWorld, life: Life, body: Callable[[NodeProcess], Await
         life = Life()
 
 
-@pytest.mark.parametrize("fault", FAULTS)
-async def test_a_volume_lives_its_whole_life_whatever_fails(
-    make_story: Callable[[], Story], fault: Fault, autojump_clock: trio.testing.MockClock
-) -> None:
+async def at_each_effect(fault: Fault, at_least: int, tell: Callable[[Life], Awaitable[None]]) -> None:
+    """Tell a story with a fault at effect 0, 1, 2 … until it has no effect of that number."""
     for effect in range(1000):
-        story = make_story()
-        kubelet = Kubelet(story.life[:5])
         life = Life(fault, effect)
-
-        async def body(process: NodeProcess, story: Story = story, kubelet: Kubelet = kubelet) -> None:
-            await kubelet.go_on(process.node)
-
-        async def check(process: NodeProcess, story: Story = story) -> None:
-            await story.assert_published(process)
-            await Kubelet(story.life[5:]).go_on(process.node)
-            await story.assert_nothing_left(process)
-
-        await live(story.world, life, body)
-        await live(story.world, Life(), check)
-        story.assert_data()
+        await tell(life)
         if not life.fired:
-            assert effect > 10, "the life has fewer effects than it should"
+            assert effect >= at_least, "the story has fewer effects than it should"
             return
     raise AssertionError("more effects than can be")
 
 
-@pytest.mark.parametrize("fault", FAULTS)
-async def test_the_end_of_a_life_is_reached_whatever_fails(
-    make_story: Callable[[], Story], fault: Fault, autojump_clock: trio.testing.MockClock
+@pytest.mark.parametrize(("kind", "fault"), EVERY)
+async def test_a_volume_lives_its_whole_life_whatever_fails(
+    stories: Stories, kind: str, fault: Fault, autojump_clock: trio.testing.MockClock
 ) -> None:
-    for effect in range(1000):
-        story = make_story()
-        life = Life(fault, effect)
-        ending = Kubelet(story.life[5:])
+    async def tell(life: Life) -> None:
+        story = stories.make(kind)
+        begun, ended = Kubelet(story.life[:5]), Kubelet(story.life[5:])
+        checked: list[str] = []
 
-        async def begin(process: NodeProcess, story: Story = story) -> None:
-            await Kubelet(story.life[:5]).go_on(process.node)
+        async def body(process: NodeProcess) -> None:
+            await begun.go_on(process.node)
+            if not checked:
+                await story.assert_published(process)
+                checked.append(life.fired)
+            await ended.go_on(process.node)
+            await story.assert_nothing_left(process)
 
-        async def end(process: NodeProcess, ending: Kubelet = ending) -> None:
-            await ending.go_on(process.node)
-
-        await live(story.world, Life(), begin)
-        await live(story.world, life, end)
-        await live(story.world, Life(), story.assert_nothing_left)
+        await live(story.world, life, body)
         story.assert_data()
-        if not life.fired:
-            assert effect > 5
-            return
+
+    await at_each_effect(fault, 20, tell)
 
 
-@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize(("kind", "fault"), EVERY)
 async def test_nothing_is_left_when_the_orchestrator_gives_up(
-    make_story: Callable[[], Story], fault: Fault, autojump_clock: trio.testing.MockClock
+    stories: Stories, kind: str, fault: Fault, autojump_clock: trio.testing.MockClock
 ) -> None:
-    for effect in range(1000):
-        story = make_story()
-        life = Life(fault, effect)
+    async def tell(life: Life) -> None:
+        story = stories.make(kind)
         tried = Kubelet((story.stage, story.publish), gives_up=True)
 
-        async def body(process: NodeProcess, story: Story = story, tried: Kubelet = tried) -> None:
+        async def body(process: NodeProcess) -> None:
             await tried.go_on(process.node)
             await Kubelet((story.unpublish, story.unstage)).go_on(process.node)
             await story.assert_nothing_left(process)
 
         await live(story.world, life, body)
-        if not life.fired:
-            assert effect > 5
-            return
+
+    await at_each_effect(fault, 10, tell)
 
 
-@pytest.mark.parametrize("fault", DEATHS)
+@pytest.mark.parametrize(("kind", "fault"), EVERY_DEATH)
 async def test_recovery_finishes_or_takes_off_what_a_death_left(
-    make_story: Callable[[], Story], fault: Fault, autojump_clock: trio.testing.MockClock
+    stories: Stories, kind: str, fault: Fault, autojump_clock: trio.testing.MockClock
 ) -> None:
     outcomes: set[str] = set()
-    for effect in range(1000):
-        story = make_story()
-        life = Life(fault, effect)
 
-        async def body(process: NodeProcess, story: Story = story) -> None:
+    async def tell(life: Life) -> None:
+        story = stories.make(kind)
+        async with story.world.process(life) as process:
             await Kubelet((story.stage, story.publish)).go_on(process.node)
-
-        async def alone(process: NodeProcess, story: Story = story) -> None:
+        async with story.world.process() as process:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(process.node.recover)
                 await trio.sleep(PATIENCE_SECONDS + 2 * ROUND_SECONDS)
                 nursery.cancel_scope.cancel()
             assert await process.journal.open_operations() == []
             records = await process.journal.stages()
-            outcomes.add(_state(records))
+            outcomes.add(records[0].state if records else "nothing")
             if not records:
                 await story.assert_nothing_left(process)
             await Kubelet((story.unpublish, story.unstage)).go_on(process.node)
             await story.assert_nothing_left(process)
 
-        async with story.world.process(life) as process:
-            await body(process)
-        await live(story.world, Life(), alone)
-        if not life.fired:
-            break
+    await at_each_effect(fault, 7, tell)
     assert outcomes == {"nothing", "staged"}
 
 
-def _state(records: list[StageRecord]) -> str:
-    return records[0].state if records else "nothing"
-
-
-@pytest.mark.parametrize("first", DEATHS)
-@pytest.mark.parametrize("second", DEATHS)
+@pytest.mark.slow
 async def test_two_deaths_in_a_stage_make_one_filesystem(
-    first: Fault, second: Fault, directory: Path, autojump_clock: trio.testing.MockClock
+    stories: Stories, autojump_clock: trio.testing.MockClock
 ) -> None:
-    for effect in range(12):
-        for again in range(12):
-            own = directory / f"{effect}-{again}"
-            own.mkdir()
-            world = NodeWorld(own)
-            story = Story(world, world.volume(fs_type="xfs"))
-            lives = [Life(first, effect), Life(second, again)]
-            kubelet = Kubelet((story.stage, story.publish, story.write, story.expand, story.unpublish, story.unstage))
-            for life in lives:
-                async with world.process(life) as process:
-                    await kubelet.go_on(process.node)
-
-            async def end(process: NodeProcess, story: Story = story, kubelet: Kubelet = kubelet) -> None:
+    fault: Fault = "die inside"
+    for first in range(10):
+        for second in range(10):
+            story = stories.make("filesystem", fs_type="xfs")
+            kubelet = Kubelet((story.stage, story.publish, story.write, story.expand))
+            async with story.world.process(Life(fault, first)) as process:
                 await kubelet.go_on(process.node)
-                await story.assert_nothing_left(process)
-
-            await live(world, Life(), end)
+            async with story.world.process(Life(fault, second)) as process:
+                await kubelet.go_on(process.node)
+            async with story.world.process() as process:
+                await kubelet.go_on(process.node)
+                await story.assert_published(process)
             story.assert_data()
 
 
+@pytest.mark.parametrize("fault", FAULTS)
 async def test_a_call_that_is_refused_leaves_nothing_whatever_fails_on_the_way(
-    directory: Path, autojump_clock: trio.testing.MockClock
+    stories: Stories, fault: Fault, autojump_clock: trio.testing.MockClock
 ) -> None:
     """A final answer proves that nothing of ours is half made."""
-    for fault in FAULTS:
-        for effect in range(1000):
-            own = directory / f"{fault}-{effect}"
-            own.mkdir()
-            world = NodeWorld(own)
-            story = Story(world, world.volume(permit=False))
-            life = Life(fault, effect)
-            refused: list[DriverError] = []
 
-            async def body(process: NodeProcess, story: Story = story, refused: list[DriverError] = refused) -> None:
-                try:
-                    await Kubelet((story.stage,)).go_on(process.node)
-                except DriverError as error:
-                    refused.append(error)
-                await story.assert_nothing_left(process)
+    async def tell(life: Life) -> None:
+        story = stories.make("filesystem", permit=False)
+        refused: list[DriverError] = []
 
-            await live(world, life, body)
-            assert "does not permit" in str(refused[-1])
-            assert disk.is_blank(story.volume.file, story.volume.size_bytes)
-            if not life.fired:
-                break
+        async def body(process: NodeProcess) -> None:
+            try:
+                await Kubelet((story.stage,)).go_on(process.node)
+            except DriverError as error:
+                refused.append(error)
+            await story.assert_nothing_left(process)
+
+        await live(story.world, life, body)
+        assert "does not permit" in str(refused[-1])
+        assert disk.is_blank(story.volume.file, story.volume.size_bytes)
+
+    await at_each_effect(fault, 4, tell)

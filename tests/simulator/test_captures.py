@@ -11,7 +11,7 @@ import pytest
 from rdscsi.simulator import Appliance, ApplianceOptions, Behaviour, ManualClock, PoolOptions
 from rdscsi.simulator.menus.disk_properties import FLAGS
 from rdscsi.simulator.menus.legend import flag_texts, legend
-from rdscsi.simulator.menus.shown import Layout
+from rdscsi.simulator.menus.shown import Layout, binary_size
 from rdscsi.simulator.options import Drive
 
 RAID10 = ApplianceOptions(
@@ -180,3 +180,46 @@ def test_an_unknown_argument_before_7_23_is_an_unexpected_end(tmp_path: Path) ->
 def test_missing_values_carry_no_suffix_before_7_22(tmp_path: Path) -> None:
     with Appliance(tmp_path, ApplianceOptions(version="7.20.8")) as appliance:
         assert appliance.run("/disk/add") == "missing value(s) of argument(s) type\r\n"
+
+
+def test_lines_end_in_crlf_unless_switched(tmp_path: Path) -> None:
+    for crlf, end in ((True, "\r\n"), (False, "\n")):
+        options = ApplianceOptions(behaviour=Behaviour(crlf=crlf))
+        with Appliance(tmp_path / str(crlf), options) as appliance:
+            assert appliance.run(":put a; :put b") == f"a{end}b{end}"
+
+
+def test_what_stands_before_a_parse_error_can_be_switched_to_run(tmp_path: Path) -> None:
+    with Appliance(tmp_path, ApplianceOptions(behaviour=Behaviour(parse_whole_line=False))) as appliance:
+        assert appliance.run(":put ran; /disk/nope; :put never").splitlines() == [
+            "ran", "bad command name nope (line 1 column 17)",
+        ]  # fmt: skip
+        assert appliance.run(":put ran; :put (").splitlines() == ["ran", "syntax error (line 1 column 17)"]
+
+
+def test_and_and_or_can_be_switched_to_stop_early(tmp_path: Path) -> None:
+    with Appliance(tmp_path, ApplianceOptions(behaviour=Behaviour(short_circuit=True))) as appliance:
+        assert appliance.run(":put (false and [:put ran])").splitlines() == ["false"]
+        assert appliance.run(":put (false or [:put true])").splitlines() == ["true", "true"]
+
+
+def test_as_value_can_be_switched_to_quote(tmp_path: Path) -> None:
+    with Appliance(tmp_path, ApplianceOptions(behaviour=Behaviour(raw_as_value=False))) as appliance:
+        appliance.run('/disk/set pool1 comment="a;b=c"')
+        printed = appliance.run("/disk/print as-value proplist=.id,comment where slot=pool1")
+    assert printed == '{{.id=*5;comment="a;b=c"}}\r\n'
+
+
+def test_a_table_that_is_too_wide_loses_columns(appliance: Appliance) -> None:
+    printed = appliance.run("/disk/print").replace("\r\n", "\n").splitlines()
+    assert printed[1] == "Columns: SLOT, MOUNT-POINT, SERIAL, SIZE, FREE, USE, FS"
+    assert max(len(line) for line in printed[1:]) <= 80
+
+
+@pytest.mark.parametrize(
+    ("number", "shown"),
+    [(0, "0B"), (9_999, "9999B"), (20_582, "20.1KiB"), (1_421_414, "1388.1KiB"), (11_534_336, "11.0MiB"),
+     (1 << 30, "1024.0MiB"), (10 << 30, "10.0GiB"), (1 << 40, "1024.0GiB"), (1 << 50, "1024.0TiB")],
+)  # fmt: skip
+def test_units_change_at_ten_thousand(number: int, shown: str) -> None:
+    assert binary_size(number) == shown

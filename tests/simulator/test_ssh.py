@@ -269,7 +269,7 @@ def test_a_reboot_cuts_every_connection_and_the_log_tells_of_it(serve: Callable[
                 assert (await connection.run("/system/reboot")).exit_status is None
                 await connection.wait_closed()
             await bystander.wait_closed()
-        log = await bench.run("/log/print")
+        log = await bench.run(":foreach i in=[/log/find] do={:put [/log/get $i message]}")
         assert "router rebooted" in log
         assert "user admin logged in from 127.0.0.1 via ssh" in log
 
@@ -352,3 +352,15 @@ def test_the_port_is_free_again_after_the_server_is_gone(tmp_path: Path) -> None
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         probe.bind(("127.0.0.1", used))
+
+
+def test_a_booting_appliance_takes_no_connections(serve: Callable[..., None]) -> None:
+    async def scenario(bench: Bench) -> None:
+        assert await bench.run(":put up") == "up\r\n"
+        await asyncio.to_thread(bench.appliance.reboot)
+        with pytest.raises((asyncssh.ConnectionLost, ConnectionError)):
+            await bench.run(":put down")
+        bench.appliance._booted_at -= 3600
+        assert await bench.run(":put up") == "up\r\n"
+
+    serve(scenario, Behaviour(boot_seconds=60))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from rdscsi.simulator import texts
@@ -96,6 +96,18 @@ class Request:
         return f"{self.menu}/{self.command}"
 
 
+@dataclass(frozen=True, slots=True)
+class Manners:
+    """How a console behaves where versions or switches differ. `options.Behaviour` says what each means."""
+
+    max_steps: int = 1_000_000
+    suffixes: bool = True
+    width: int = 80
+    empty_find_is_silent: bool = True
+    short_circuit: bool = False
+    raw_as_value: bool = True
+
+
 class Interpreter:
     """One console session's evaluator."""
 
@@ -106,23 +118,18 @@ class Interpreter:
         grammar: Grammar,
         write: Callable[[str], None],
         environment: dict[str, Value],
-        max_steps: int,
-        suffixes: bool,
+        manners: Manners,
         literals: tuple[str, ...] = (),
-        width: int = 80,
-        empty_find_is_silent: bool = True,
     ) -> None:
         self.device = device
         self.grammar = grammar
         self.write = write
         self.environment = environment
-        self.suffixes = suffixes
-        self._steps = max_steps
+        self.manners = manners
+        self._steps = manners.max_steps
         self._depth = 0
         self._item: Getter | None = None
         self.literals = literals
-        self.width = width
-        self.empty_find_is_silent = empty_find_is_silent
         self._evaluators: dict[type, Callable[..., Value]] = {
             Literal: self._literal,
             Slot: self._slot,
@@ -144,10 +151,7 @@ class Interpreter:
             grammar=self.grammar,
             write=write,
             environment=self.environment,
-            max_steps=self._steps,
-            suffixes=self.suffixes,
-            width=self.width,
-            empty_find_is_silent=self.empty_find_is_silent,
+            manners=replace(self.manners, max_steps=max(self._steps, 0)),
         )
 
     # -- statements ------------------------------------------------------------------------------------------------
@@ -211,7 +215,7 @@ class Interpreter:
             raise self._located(error, statement.path, statement.line) from error
 
     def _located(self, error: ConsoleError, path: str, line: int) -> ConsoleError:
-        if error.origin or not self.suffixes:
+        if error.origin or not self.manners.suffixes:
             return error
         return ConsoleError(f"{error.message} ({path}; line {line})", origin=path)
 
@@ -281,6 +285,10 @@ class Interpreter:
 
     def _binary(self, node: Binary, scope: Scope) -> Value:
         left = self.value(node.left, scope)
+        if self.manners.short_circuit and node.operator in ("and", "or"):
+            decided = operators.condition(left, of_item=True)
+            if decided is (node.operator == "or"):
+                return decided
         return operators.binary(node.operator, left, self.value(node.right, scope))
 
     def _array(self, node: ArrayLiteral, scope: Scope) -> Value:

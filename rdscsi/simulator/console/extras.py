@@ -15,8 +15,8 @@ from urllib.parse import quote_from_bytes, unquote_to_bytes
 from rdscsi.simulator import texts
 from rdscsi.simulator.console import operators
 from rdscsi.simulator.console.failures import ConsoleError, ParseError
+from rdscsi.simulator.console.parser import parse_line
 from rdscsi.simulator.console.scope import Scope
-from rdscsi.simulator.console.statements import parse_line
 from rdscsi.simulator.console.text import text_of, written
 from rdscsi.simulator.console.times import of_seconds
 from rdscsi.simulator.console.values import NOTHING, Array, Id, Value

@@ -212,7 +212,7 @@ def _retry(interpreter: Interpreter, statement: GlobalCall, scope: Scope) -> Val
 def _error(interpreter: Interpreter, statement: GlobalCall, scope: Scope) -> Value:
     node = statement.arguments.get("message")
     message = text_of(interpreter.value(node, scope)) if node is not None else ""
-    suffix = f" (:error; line {statement.line})" if interpreter.suffixes else ""
+    suffix = f" (:error; line {statement.line})" if interpreter.manners.suffixes else ""
     raise ConsoleError(message + suffix, origin=":error")
 
 

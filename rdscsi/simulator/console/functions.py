@@ -12,7 +12,7 @@ from rdscsi.simulator import texts
 from rdscsi.simulator.console import extras, json_form, literals, operators, separated
 from rdscsi.simulator.console.failures import ConsoleError, ParseError
 from rdscsi.simulator.console.parsed_text import parsed_text
-from rdscsi.simulator.console.statements import parse_source
+from rdscsi.simulator.console.parser import parse_source
 from rdscsi.simulator.console.text import text_of
 from rdscsi.simulator.console.times import SECOND, parse_time
 from rdscsi.simulator.console.values import NIL, NOTHING, Absent, Array, Function, Id, Time, Value, type_name

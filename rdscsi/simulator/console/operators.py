@@ -124,16 +124,25 @@ def _ordered(operator: str, left: Value, right: Value) -> bool:
     raise ConsoleError(texts.NOT_COMPARABLE(left=type_name(left), right=type_name(right)))
 
 
-_CLASSES = re.compile(r"\[:(\w+):\]")
+_CLASSES = re.compile(r"\[:(\w+):\]|[\[&~|-](?=[\[&~|-])|\[")
+_BRACKETS = re.compile(r"\\.|\[\^?\]?(?:\[:\w+:\]|\\.|[^\]\\])*\]", re.DOTALL)
 _POSIX = {"alpha": "A-Za-z", "digit": "0-9", "alnum": "A-Za-z0-9", "upper": "A-Z", "lower": "a-z", "space": r"\s",
           "xdigit": "0-9A-Fa-f", "blank": r" \t", "punct": r"!-/:-@\[-`{-~"}  # fmt: skip
 
 
+def _bracket(match: re.Match[str]) -> str:
+    """A bracket expression of POSIX in Python's form: named classes, and brackets inside that mean themselves."""
+    text = match[0]
+    if text[0] == "\\":
+        return text
+    inside = _CLASSES.sub(lambda found: _POSIX.get(found[1] or "", "\\" + found[0]), text[1:-1])
+    return f"[{inside}]"
+
+
 @lru_cache(maxsize=256)
 def _compiled(pattern: str) -> re.Pattern[str]:
-    translated = _CLASSES.sub(lambda match: _POSIX.get(match[1], match[0]), pattern)
     try:
-        return re.compile(translated)
+        return re.compile(_BRACKETS.sub(_bracket, pattern))
     except (re.error, RecursionError, OverflowError) as error:
         raise ConsoleError(texts.BAD_REGEX()) from error
 

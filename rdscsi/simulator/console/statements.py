@@ -1,4 +1,4 @@
-"""Statements and arguments: the parser of whole lines. Entry points: `parse_line` and `parse_source`.
+"""Statements and arguments: the parser of whole lines. Its entry points are in `parser`.
 
 Names of menus, commands and arguments are checked here, against the `Grammar`, as RouterOS does; what is unknown
 becomes a `Complaint`, which stops a console line before anything of it runs but which `:parse` merely shows.
@@ -9,7 +9,6 @@ from collections.abc import Iterator, Mapping, Set
 
 from rdscsi.simulator.console import literals
 from rdscsi.simulator.console.expressions import ExpressionParser
-from rdscsi.simulator.console.failures import ParseError
 from rdscsi.simulator.console.grammar import Grammar, Shape, abbreviated
 from rdscsi.simulator.console.syntax import (
     Binary,
@@ -41,28 +40,6 @@ _COUNTERS = {"foreach": "counter", "for": "counter", "onerror": "error"}
 _ANY = "*"  # in a function every name may be set: its arguments are not known here
 
 
-def parse_line(text: str, grammar: Grammar, known_globals: Set[str] = frozenset()) -> Script:
-    """Parse one console line; the first complaint is a parse error too, because nothing of such a line runs."""
-    script = parse_source(text, grammar, known_globals)
-    if script.complaints:
-        first = script.complaints[0]
-        raise ParseError(first.reason, first.line, first.column)
-    return script
-
-
-def parse_source(text: str, grammar: Grammar, known_globals: Set[str] = frozenset()) -> Script:
-    """Parse as `:parse` does: unknown names stay in the script as complaints."""
-    parser = StatementParser(text, grammar, known_globals)
-    try:
-        statements = parser.statements("")
-    except ParseError as error:
-        if parser.complaints:  # an unknown name stands further left than what failed later
-            first = parser.complaints[0]
-            raise ParseError(first.reason, first.line, first.column) from error
-        raise
-    return Script(statements, tuple(parser.complaints))
-
-
 def _equalities(node: Expression | None) -> Iterator[tuple[str, Expression]]:
     if not isinstance(node, Binary):
         return
@@ -82,6 +59,8 @@ class StatementParser(ExpressionParser):
         super().__init__(text, slots)
         self.grammar = grammar
         self.complaints: list[Complaint] = []
+        self.finished: list[Statement] = []
+        """Top-level statements so far, for who wants them although the line fails."""
         self._scopes: list[set[str]] = [set(known_globals)]
         self._menu = ""  # where relative paths start: the menu of the statement or of the command around it
 
@@ -103,6 +82,8 @@ class StatementParser(ExpressionParser):
                 self._menu = statement.path
             found.append(statement)
             self._end_of_statement(closer)
+            if not closer:
+                self.finished.append(statement)
         self._menu = outer
         if closer:
             self.close(closer)

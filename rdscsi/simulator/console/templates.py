@@ -14,7 +14,8 @@ from dataclasses import dataclass
 
 from rdscsi.simulator.console.failures import ParseError
 from rdscsi.simulator.console.grammar import Grammar
-from rdscsi.simulator.console.statements import StatementParser, parse_line
+from rdscsi.simulator.console.parser import parse_line
+from rdscsi.simulator.console.statements import StatementParser
 from rdscsi.simulator.console.syntax import Script
 
 _MOST = 512

@@ -180,7 +180,7 @@ class ListMenu(ABC, Generic[Item]):
         found = self.resolve(request.arguments["numbers"])
         if not found and looks_for_id(request.nodes["numbers"]):
             raise ConsoleError(texts.EXPECTED_ITEM_ID())
-        if not found and not request.interpreter.empty_find_is_silent:
+        if not found and not request.interpreter.manners.empty_find_is_silent:
             raise ConsoleError(texts.NO_SUCH_ITEM())
         return found
 

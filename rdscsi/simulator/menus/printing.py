@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from rdscsi.simulator import texts
 from rdscsi.simulator.console.evaluator import Request
 from rdscsi.simulator.console.failures import ConsoleError
-from rdscsi.simulator.console.text import text_of
+from rdscsi.simulator.console.text import text_of, written
 from rdscsi.simulator.console.values import NOTHING, Absent, Array, Value
 from rdscsi.simulator.menus import tables
 from rdscsi.simulator.menus.legend import flag_texts, full_legend, legend
@@ -76,7 +76,8 @@ def _proplist(request: Request) -> tuple[str, ...]:
 
 def write_raw(request: Request, array: Array) -> Value:
     """`print as-value` as a statement: everything in one line, neither quoted nor escaped (§4.4)."""
-    request.interpreter.write(text_of(array) + "\n")
+    raw = request.interpreter.manners.raw_as_value
+    request.interpreter.write((text_of(array) if raw else written(array)) + "\n")
     return NOTHING
 
 
@@ -95,7 +96,7 @@ def _comment(menu: ListMenu[Any], item: Any) -> str:
 
 
 def _table(menu: ListMenu[Any], items: Sequence[Any], names: Sequence[str], request: Request) -> str:
-    layout, width = menu.layout, request.interpreter.width
+    layout, width = menu.layout, request.interpreter.manners.width
     cells = [[cell(name, menu.read(item, name), layout) for item in items] for name in names]
     found = tables.columns(names, cells, layout) if items else []
     if not found:
@@ -115,7 +116,7 @@ def _prefixes(marks: Sequence[str], flags: Sequence[str]) -> list[str]:
 
 
 def _detail(menu: ListMenu[Any], items: Sequence[Any], names: Sequence[str], request: Request) -> str:
-    layout, width = menu.layout, request.interpreter.width
+    layout, width = menu.layout, request.interpreter.manners.width
     letters = [menu.flags(item) for item in items]
     text = legend(layout, letters, width) if items else full_legend(layout, width)
     marks = _marks(menu, items, request, of_all=True)

@@ -135,9 +135,12 @@ class FileTree:
         path = self.path(name)
         if not path.parent.is_dir():
             raise ConsoleError(refusal)
-        if self.on_pool(name) and self._pool.read_only:
-            raise ConsoleError(texts.READ_ONLY_POOL())
+        self._require_writable(name, texts.READ_ONLY_POOL())
         return path
+
+    def _require_writable(self, name: str, refusal: str) -> None:
+        if self.on_pool(name) and self._pool.read_only:
+            raise ConsoleError(refusal)
 
     def make_directory(self, name: str) -> None:
         path = self.require_parent(name, texts.FILE_NO_DIRECTORY())
@@ -170,6 +173,7 @@ class FileTree:
     def resize(self, name: str, size: int) -> None:
         """Grow or cut a file in place."""
         path = self.path(name)
+        self._require_writable(name, texts.READ_ONLY_POOL())
         before = path.stat().st_size
         if self.on_pool(name) and not self._pool.space.has_room(size - before):
             raise ConsoleError(texts.NO_SPACE())
@@ -181,6 +185,7 @@ class FileTree:
     def write(self, name: str, content: bytes) -> None:
         """Replace a small file's content."""
         path = self.path(name)
+        self._require_writable(name, texts.READ_ONLY_FILES())
         before = path.read_bytes()
         if self.on_pool(name) and not self._pool.space.has_room(len(content) - len(before)):
             raise ConsoleError(texts.NO_SPACE())
@@ -196,6 +201,7 @@ class FileTree:
         path = self.path(name)
         if offset + len(data) > path.stat().st_size:
             raise ValueError(f"{name} ends before {offset + len(data)}")
+        self._require_writable(name, texts.READ_ONLY_FILES())
         if self.on_pool(name) and not self._pool.space.has_blocks(len(data)):
             raise ConsoleError(texts.NO_SPACE())
         with open(path, "r+b") as file:
@@ -204,6 +210,7 @@ class FileTree:
         self._undo.record("pool", lambda: _write_blocks_back(path, offset, before))
 
     def rename(self, name: str, new: str) -> None:
+        self._require_writable(name, texts.READ_ONLY_FILES())
         path, target = self.path(name), self.require_parent(new, texts.FILE_NO_DIRECTORY())
         if target.exists():
             raise ConsoleError(texts.FILE_EXISTS())
@@ -231,8 +238,7 @@ class FileTree:
     def remove(self, name: str) -> None:
         """Remove a file or a directory with what it holds; it can come back until the flush delay is over."""
         path = self.path(name)
-        if self.on_pool(name) and self._pool.read_only:
-            raise ConsoleError(texts.READ_ONLY_FILES())
+        self._require_writable(name, texts.READ_ONLY_FILES())
         self.discard(normalised(name), path)
 
     def discard(self, name: str, path: Path) -> None:

@@ -79,7 +79,8 @@ run_job() { # ID KIND
     else
         setsid /bin/sh "$job/script" <"$input" >>"$job/out" 2>>"$job/err" &
     fi
-    echo $! >"$job/pid"
+    echo $! >"$job/pid.new"
+    mv "$job/pid.new" "$job/pid"
     wait $!
     echo $? >"$job/status.new"
     mv "$job/status.new" "$job/status"

@@ -5,7 +5,7 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from rdscsi.simulator.nvmet import CONFIGFS, EVERYWHERE, Backing, Growth, Nvmet
+from rdscsi.simulator.nvmet import CONFIGFS, EVERYWHERE, Backing, Growth, Nvmet, Uuids
 from rdscsi.simulator.storage.exports import Export
 
 MIB = 1 << 20
@@ -43,9 +43,11 @@ class Target:
         self.nvmet = Nvmet(pool, addresses=addresses)
         self._numbers = itertools.count(1)
 
-    def exporter(self, backing: Backing, growth: Growth = Growth.RESCAN) -> Nvmet:
+    def exporter(
+        self, backing: Backing = Backing.FILE, growth: Growth = Growth.RESCAN, uuids: Uuids = Uuids.DRAWN
+    ) -> Nvmet:
         """An exporter over the same pool."""
-        return Nvmet(self.pool, addresses=self.addresses, backing=backing, growth=growth)
+        return Nvmet(self.pool, addresses=self.addresses, backing=backing, growth=growth, uuids=uuids)
 
     def volume(self, size: int = 384 * MIB) -> Volume:
         """A new volume, exported. 384 MiB is enough for every filesystem."""

@@ -10,6 +10,7 @@ from lab.guest import initiator
 from lab.guest.initiator import connected, wait_for
 from lab.guest.target import Target, sh
 from lab.guest.writing import Writing
+from rdscsi.simulator.nvmet import Uuids
 
 UNUSABLE = "Input/output error|Structure needs cleaning|Read-only file system"
 """What a filesystem answers whose device is gone; which of them depends on what it had in memory."""
@@ -43,16 +44,39 @@ def test_a_subsystem_gone_from_a_port_that_serves_others_is_tried_again_too(targ
     assert other.file.exists()
 
 
-def test_a_reboot_of_the_target_is_survived(target: Target) -> None:
-    volume = target.volume()
+@pytest.mark.parametrize("uuids", list(Uuids))
+def test_a_reboot_of_the_target_is_survived_where_it_keeps_its_uuids(
+    target: Target, mount_point: Path, uuids: Uuids
+) -> None:
+    volume = target.file()
+    exporter = target.exporter(uuids=uuids)
+    exporter.offer(volume.export)
     node = connected(volume.nqn)
-    target.nvmet.power_off()
+    sh("mkfs.ext4", "-q", "-F", str(node))
+    sh("mount", str(node), str(mount_point))
+    before = diskseq(node)
+    exporter.power_off()
     wait_for(lambda: initiator.state(volume.nqn) == "connecting")
-    writing = Writing(node, 9)
-    target.nvmet.reset([volume.export])
-    writing.join(20)
-    assert writing.error is None
-    assert volume.head() == bytes([9]) * 4096
+    exporter.reset([volume.export])
+    wait_for(lambda: initiator.state(volume.nqn) == "live")
+    if uuids is Uuids.KEPT:
+        (mount_point / "file").write_text("here")
+        sh("sync", "-f", str(mount_point))
+        assert diskseq(node) == before
+    else:  # "identifiers changed for nsid 1": the kernel takes it for another disk
+        wait_for(lambda: initiator.find_node(volume.nqn) and diskseq_of(volume.nqn) != before)
+        with pytest.raises(OSError, match=UNUSABLE):
+            (mount_point / "file").touch()
+
+
+def diskseq(node: Path) -> str:
+    """The number that no two disks of one boot share."""
+    return initiator.read(Path("/sys/block") / node.name / "diskseq")
+
+
+def diskseq_of(nqn: str) -> str:
+    disk = initiator.find_disk(nqn)
+    return initiator.read(disk / "diskseq") if disk else ""
 
 
 def test_after_ctrl_loss_tmo_io_fails_and_the_mount_outlives_its_device(target: Target, mount_point: Path) -> None:

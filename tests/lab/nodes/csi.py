@@ -17,12 +17,18 @@ SETTLE_SECONDS = 110.0
 def run(endpoint: str, work: Callable[[Client], Awaitable[Response]]) -> Response:
     """Do something with a client, within the time that a call may take until it settles."""
 
-    async def main() -> Response:
+    async def main() -> Response | CallFailed:
         async with trio_asyncio.open_loop(), open_client(endpoint) as client:
             with trio.fail_after(SETTLE_SECONDS):
-                return await work(client)
+                try:
+                    return await work(client)
+                except CallFailed as error:
+                    return error  # raised in here it would come out in a group
 
-    return trio.run(main)
+    answer = trio.run(main)
+    if isinstance(answer, CallFailed):
+        raise answer
+    return answer
 
 
 def call(

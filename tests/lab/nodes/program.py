@@ -35,12 +35,7 @@ class Program:
     @property
     def pid(self) -> int:
         """Its process id in the machine."""
-        path = self.started.directory / "pid"
-        deadline = time.monotonic() + START_SECONDS
-        while not path.exists():
-            assert time.monotonic() < deadline
-            time.sleep(_LOOK)
-        return int(path.read_text())
+        return self.started.pid()
 
     def said(self) -> str:
         """All that this life has printed."""

@@ -196,7 +196,16 @@ def _rds_command(layout: Layout) -> tuple[str, ...]:
     return (
         *RDSCSI,
         *("simulator", "--listen", f"0.0.0.0:{SSH_PORT}", "--state-dir", STATE, "--host-key", "ed25519"),
-        *("--authorized-key", str(layout.client_public_key), "--export", "nvmet", "--pool-size", str(1 << 40)),
+        *(
+            "--authorized-key",
+            str(layout.client_public_key),
+            "--export",
+            "nvmet",
+            "--export-uuid",
+            "kept",
+            "--pool-size",
+            str(1 << 40),
+        ),
     )
 
 

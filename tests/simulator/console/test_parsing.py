@@ -6,7 +6,7 @@ import pytest
 
 from rdscsi.simulator import Appliance, ApplianceOptions
 from rdscsi.simulator.console.failures import ParseError
-from rdscsi.simulator.console.statements import parse_line, parse_source
+from rdscsi.simulator.console.parser import parse_line, parse_source
 from rdscsi.simulator.console.syntax import MenuCall
 from rdscsi.simulator.menus.tree import Tree
 

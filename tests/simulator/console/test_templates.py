@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from rdscsi.simulator import Appliance, ManualClock
 from rdscsi.simulator.console.failures import ParseError
-from rdscsi.simulator.console.statements import parse_line
+from rdscsi.simulator.console.parser import parse_line
 from rdscsi.simulator.console.syntax import Slot
 from rdscsi.simulator.console.templates import Lines
 from rdscsi.simulator.menus.tree import Tree

@@ -156,7 +156,7 @@ def test_strings(appliance: Appliance, written: str, value: str) -> None:
 
 @given(st.binary(max_size=40))
 def test_every_byte_can_be_written_as_a_hexadecimal_escape(data: bytes) -> None:
-    from rdscsi.simulator.console.statements import parse_line
+    from rdscsi.simulator.console.parser import parse_line
     from rdscsi.simulator.console.syntax import GlobalCall, Literal
     from rdscsi.simulator.menus.tree import Tree
 

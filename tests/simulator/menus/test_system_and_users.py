@@ -158,8 +158,10 @@ def test_forms_of_print(appliance: Appliance) -> None:
     assert appliance.run("/disk/print proplist=slot where type=raid").splitlines()[1:] == [
         "Columns: SLOT", "#    SLOT ", "0 BM pool1",
     ]  # fmt: skip
-    assert appliance.run(":put [/disk/print as-value where slot=pool1]").startswith("free=")
-    assert ".id=*5;" in appliance.run(":put [/disk/print detail as-value where slot=pool1]")
+    summary = appliance.run(":put [/disk/print as-value where slot=pool1]")
+    assert summary.startswith(".id=*5;free=")
+    assert "fs-uuid=" not in summary
+    assert "fs-uuid=" in appliance.run(":put [/disk/print detail as-value where slot=pool1]")
 
 
 def test_a_delayed_line_is_cut_by_a_reboot(appliance: Appliance) -> None:
