@@ -34,6 +34,9 @@
 #ifndef AGAIN
 #define AGAIN 0         /* times that the orchestrator creates again while a delete is open */
 #endif
+#ifndef ECHO
+#define ECHO 0          /* 1: the orchestrator asks once more for a volume that it was told of */
+#endif
 #ifndef PUBS
 #define PUBS 0          /* 1: volumes are published and unpublished before they are deleted */
 #endif
@@ -44,7 +47,10 @@
 #define GAP 1           /* between a check and its statement another line may run */
 #endif
 #ifndef PERSON_OK
-#define PERSON_OK 0     /* for what a person may be called: STRAY, ORPHAN, TAKEN, added up; STRAY also lets such files be left */
+#define PERSON_OK 0     /* for what a person may be called, and what may be left for one to see: STRAY 1, ORPHAN 2, TAKEN 4 */
+#endif
+#ifndef UNFLUSHED_OK
+#define UNFLUSHED_OK 0  /* 1: THERE and GONE do not count once a power loss took back what was just acknowledged */
 #endif
 #ifndef K
 #define K 5             /* answers "maybe" in a row, without a fault between, that count as for ever */

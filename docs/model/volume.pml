@@ -82,10 +82,11 @@ byte ask[NC], reply, why; bool waits[NC];     /* why: what a person must look at
 byte held;                              /* operation id of the volume it was told of and wants; 0 none */
 byte data;                              /* operation id of the file that a workload has written to */
 bool sound, lost;                       /* the held volume's file is the one acknowledged; the appliance lost what was written */
+bool due, undone;                       /* what was acknowledged last is not persistent yet; a power loss took such a thing back */
 bool finished, helped;                  /* nothing more is wanted; a person was called */
 byte tries;
 byte loss = LOSS, crash = CRASH, jlost = JLOST, jold = JOLD, moves = MOVES, power = POWER, refuse = REFUSE,
-     abandon = ABANDON, again = AGAIN;
+     abandon = ABANDON, again = AGAIN, echo = ECHO;
 
 #define HOLDS(condition, text) if :: (condition) -> skip :: else -> printf(text); assert(false) fi
 #define fault(budget) budget--; tries = 0
@@ -197,9 +198,9 @@ end: do
 #endif
 #if POWER
   :: d_step { !CONFIG_KEPT -> keptSt = st; keptOp = op; keptEx = ex; keptMark = mark; keptJ = markJ;
-       printf("appliance: flushes its configuration\n") }
-  :: d_step { !FILES_KEPT -> keptFiles = files; printf("appliance: flushes its files\n") }
-  :: d_step { power > 0 -> fault(power); boot++;
+       if :: FILES_KEPT -> due = false :: else fi; printf("appliance: flushes its configuration\n") }
+  :: d_step { !FILES_KEPT -> keptFiles = files; if :: CONFIG_KEPT -> due = false :: else fi; printf("appliance: flushes its files\n") }
+  :: d_step { power > 0 -> fault(power); boot++; undone = undone || due; due = false;
        st = keptSt; op = keptOp; ex = keptEx; mark = keptMark; markJ = keptJ;
 #if FILES_BACK
        if :: data != 0 && !has(keptFiles, data) -> lost = true; data = 0 :: else fi;
@@ -416,7 +417,8 @@ inline answer() {
               HOLDS(POWER > 0 || (ITEM(held) && st >= READY && st < DELETING && sound && open[c] != DELETE),
                     "BROKEN ONCE: acknowledges what is not there\n")
          :: else
-         fi
+         fi;
+         if :: POWER && ans == OK -> due = true; undone = undone || boot != seenBoot :: else fi
     :: !waits[c] -> tried(t == GO_ON && ans == MAYBE)
     fi;
     ans = 0; t = 0; r = 0; s = 0; o = 0; x = 0; leaf = 0; f = 0 } }
@@ -536,7 +538,7 @@ inline call(what) {
   if
   :: atomic { reply != 0 -> skip }
 #if NC > 1
-  :: atomic { reply == 0 && lease != k -> ask[k] = 0; waits[k] = false; reply = MAYBE }   /* turns to the other one */
+  :: atomic { reply == 0 && lease != k -> ask[k] = 0; waits[k] = false; reply = MAYBE; tries-- }   /* turns to the other one */
 #endif
   fi;
   if
@@ -558,6 +560,18 @@ active proctype Orchestrator() {
           :: reply == MAYBE -> skip
           fi }
        od;
+#if ECHO
+       do
+       :: echo == 0 -> break
+       :: echo > 0 -> call(CREATE);                          /* asks once more for what it has been told of */
+          atomic { if
+          :: reply == OK -> tries = 0; echo = 0
+          :: reply == FINAL -> HOLDS(undone, "BROKEN THERE: what was acknowledged is refused\n"); goto out
+          :: reply == HELP -> goto out
+          :: reply == MAYBE -> skip
+          fi }
+       od;
+#endif
 #if PUBS
        do
        :: call(PUBLISH);
@@ -615,9 +629,10 @@ active proctype Monitor() {
   timeout -> atomic {
     HOLDS(finished, "BROKEN SETTLE: a call is never answered\n");
     if
-    :: helped -> skip
-    :: !helped && held != 0 -> HOLDS((!has(files, held) && QUARANTINED) || (st >= READY && st < DELETING && op == held && has(files, held)), "BROKEN THERE: an acknowledged volume is not there\n")
-    :: !helped && held == 0 -> HOLDS(st == NONE && (files == 0 || (PERSON_OK & STRAY) != 0), "BROKEN GONE: something is left\n")
+    :: helped || (undone && UNFLUSHED_OK) -> skip
+    :: !(helped || (undone && UNFLUSHED_OK)) && held != 0 -> HOLDS((!has(files, held) && QUARANTINED) || (st >= READY && st < DELETING && op == held && has(files, held)), "BROKEN THERE: an acknowledged volume is not there\n")
+    :: !(helped || (undone && UNFLUSHED_OK)) && held == 0 -> HOLDS((st == NONE || ((PERSON_OK & TAKEN) && !has(files, op)) || ((PERSON_OK & ORPHAN) && st == CREATING)) &&
+                       (files == 0 || (PERSON_OK & STRAY) != 0), "BROKEN GONE: something is left\n")
     fi } }
 
 init { atomic {

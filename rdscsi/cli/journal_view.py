@@ -32,12 +32,16 @@ _COLOURS = {"open": "yellow", "done": "green", "refused": "red", "superseded": "
 
 @dataclass(slots=True)
 class View:
-    """What is shown: lists of rows by name, as JSON gives them; `details` asks for each operation in full."""
+    """What is shown: lists of rows by name, as JSON gives them.
+
+    `details` asks for each operation in full; `unfinished` says that only open operations were asked for.
+    """
 
     situation: "Situation"
     now: float
     tables: dict[str, Sequence[Row]] = field(default_factory=dict)
     details: bool = False
+    unfinished: bool = False
     status: int = 0
 
 
@@ -45,7 +49,8 @@ def collect(reading: "Reading", args: argparse.Namespace, *, now: float) -> View
     """Read what the command line asks for; `now` in seconds since the epoch."""
     view = View(reading.situation, now)
     if args.verb == "list":
-        found = reading.open_operations() if args.state == "open" else reading.operations(limit=args.limit)
+        view.unfinished = args.state == "open"
+        found = reading.open_operations() if view.unfinished else reading.operations(limit=args.limit)
         view.tables["operations"] = [_operation(one, view) for one in found]
     elif args.verb == "show":
         _collect_about(reading, args.what, view)
@@ -77,7 +82,7 @@ def print_tables(view: View) -> None:
         elif rows:
             console.print(_table(name, [_cells(name, row, view) for row in rows]))
         else:
-            console.print(f"no {'unfinished ' if name == 'operations' else ''}{name}")
+            console.print(f"no {'unfinished ' if view.unfinished else ''}{name}")
 
 
 def _collect_about(reading: "Reading", what: str, view: View) -> None:

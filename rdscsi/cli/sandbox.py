@@ -78,9 +78,11 @@ def run(args: argparse.Namespace) -> int:
     """Keep a sandbox running until a signal; the exit status."""
     import trio
 
+    from rdscsi.observe import logs
     from rdscsi.sandbox.serve import serve
     from rdscsi.sandbox.settings import Options
 
+    logs.configure("warning")
     options = Options(
         state_dir=args.state_dir.absolute(),
         endpoint=args.endpoint,

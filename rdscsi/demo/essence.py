@@ -7,12 +7,20 @@ import re
 from collections.abc import Iterator
 
 _CHANGES = re.compile(r"/(?:disk|file|disk/btrfs/subvolume)/(?:add|set|remove)\b")
+_LOCAL = re.compile(r':local (z\w) ("(?:[^"\\]|\\.)*")')
+_VARIABLE = re.compile(r"\$(z\w)")
 _OPENING, _CLOSING = "{[(", "}])"
 
 
 def essence(line: str) -> list[str]:
     """The changing statements in their order; empty when the line only looks."""
     return [_statement(line, found.start()) for found in _CHANGES.finditer(line) if not _quoted(line, found.start())]
+
+
+def readable(line: str) -> list[str]:
+    """The same with the line's locals written out, as far as they are plain texts; `$zq` is the item just found."""
+    texts = dict(_LOCAL.findall(line)) | {"zq": "[it]"}
+    return [_VARIABLE.sub(lambda name: texts.get(name[1], name[0]), statement) for statement in essence(line)]
 
 
 def _statement(line: str, start: int) -> str:

@@ -10,7 +10,7 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
-from rdscsi.demo.essence import essence
+from rdscsi.demo.essence import readable
 from rdscsi.demo.telling import ConsoleLine, Step
 
 _INDENT = "      "
@@ -52,7 +52,7 @@ class RichView:
 
     def _rows(self, line: ConsoleLine) -> Iterator[Text]:
         clock = f"{line.seconds:7.3f} s"
-        shown = [line.text] if self._full_lines else essence(line.text) or ["(looks only)"]
+        shown = [line.text] if self._full_lines else readable(line.text) or ["(looks only)"]
         ending = "" if line.outcome == "done" else f"  [{line.outcome}]"
         for index, statement in enumerate(shown):
             yield Text.assemble(
@@ -63,21 +63,23 @@ class RichView:
 
 
 @contextlib.contextmanager
-def open_view(*, full_lines: bool) -> Iterator[RichView]:
-    """Show on standard output: live on a terminal, plain otherwise."""
-    console = Console(highlight=False)
+def open_view(*, full_lines: bool, picture: str | None = None) -> Iterator[RichView]:
+    """Show on standard output: live on a terminal, plain otherwise; and as an SVG picture where asked for one."""
+    console = Console(highlight=False, record=picture is not None)
     if not console.is_terminal:
-        yield RichView(Console(highlight=False, width=_PLAIN_WIDTH), None, full_lines=full_lines)
-        return
-    with Live(console=console, transient=True, refresh_per_second=10) as live:
+        console = Console(highlight=False, width=_PLAIN_WIDTH, record=picture is not None)
+    live = Live(console=console, transient=True, refresh_per_second=10) if console.is_terminal else None
+    with live or contextlib.nullcontext():
         yield RichView(console, live, full_lines=full_lines)
+    if picture is not None:
+        console.save_svg(picture, title="rdscsi demo")
 
 
 def _heading(step: Step) -> Table:
     mark = Text("✗", style="bold red") if step.error else Text("✓", style="bold green")
     row = Table.grid(padding=(0, 1))
     row.add_column(width=1)
-    row.add_column(width=60)
+    row.add_column(width=72)
     row.add_column(justify="right", width=9)
     row.add_column()
     lines = len(step.lines)

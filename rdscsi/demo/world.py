@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rdscsi.demo.telling import Telling
+from rdscsi.sandbox.appliance import Holdings
 from rdscsi.sandbox.client import Client
 from rdscsi.sandbox.supervisor import Sandbox
 
@@ -12,7 +13,10 @@ MIB = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """Handed to every part of the story. `real` tells whether data goes through a real block device."""
+    """Handed to every part of the story. `real` tells whether data goes through a real block device.
+
+    `holdings` is what was on the appliance at the beginning.
+    """
 
     telling: Telling
     sandbox: Sandbox
@@ -21,6 +25,7 @@ class World:
     node_id: str
     directory: Path
     real: bool
+    holdings: Holdings
 
 
 def mib(size_bytes: int) -> str:

@@ -1,6 +1,6 @@
 """How values become text in the journal: canonical JSON for requests, one clean line for errors and details.
 
-Secrets are taken out here (law 12), so that whatever is written passes one place.
+Secrets are taken out of lines here (law 12); who makes a request puts none into it.
 """
 
 import json

@@ -34,6 +34,10 @@ class Scene:
         """The mounts of a path."""
         return mounted_at(self.mounts, path)
 
+    def without(self, path: str) -> "Scene":
+        """The scene as if nothing were mounted at a path."""
+        return Scene(self.connected, [mount for mount in self.mounts if mount.mount_point != path])
+
 
 async def look(machine: Machine, slot: str) -> Scene:
     """Look at what there is of a volume."""
@@ -48,6 +52,11 @@ async def is_own(machine: Machine, mount: Mount, numbers: Sequence[Number]) -> b
     if mount.number in numbers:
         return True
     return mount.number[0] != 0 and not await machine.host.is_present(mount.number)
+
+
+async def any_own(machine: Machine, scene: Scene, path: str) -> bool:
+    """Tell whether anything that is mounted at a path is the volume's."""
+    return any([await is_own(machine, mount, scene.numbers) for mount in scene.at(path)])
 
 
 async def refuse_foreign(machine: Machine, volume_id: str, scene: Scene, path: str) -> None:

@@ -225,6 +225,8 @@ async def undo(machine: Machine, operation: Operation, error: DriverError) -> No
         return
     await operation.step("undo", str(error))
     scene = await clearing.look(machine, slot)
+    if not await clearing.any_own(machine, scene, wish.staging_target_path):
+        scene = scene.without(wish.staging_target_path)  # what is mounted there was never ours to take off
     try:
         await clearing.refuse_users(machine, wish.volume_id, scene, wish.staging_target_path)
     except NotPermittedNow as users:

@@ -6,7 +6,6 @@ error or an interruption, and the appliance is asked once more whether anything 
 
 from __future__ import annotations
 
-import asyncio
 import json
 import secrets
 from collections.abc import Callable, Iterable
@@ -45,13 +44,18 @@ class Probe:
     channels: bool = False
     run_name: str = field(default_factory=lambda: secrets.token_hex(3))
     exchanges: list[Exchange] = field(default_factory=list, init=False)
+    partial: Transcript | None = field(default=None, init=False)
+    """What there is of a transcript when the run fails after its reading steps."""
 
     async def walk(self) -> Transcript:
         """Everything that is agreed to. Raises ProbeFailed, CannotConnect."""
         await self._all(steps.reading(self.pool))
         place = self._place()
-        if place is not None and await self._agreed(place):
-            await self._write(place)
+        try:
+            if place is not None and await self._agreed(place):
+                await self._write(place)
+        finally:
+            self.partial = self._transcript()
         if self.channels and self.ask("The next steps open up to 25 channels at once, which may hang for a while."):
             await self._all(steps.channels())
         return self._transcript()
@@ -91,14 +95,16 @@ class Probe:
         try:
             await self._all(steps.writing(place))
         finally:
-            # Without it the objects of this run would stay; the next run would remove them, if there is one.
-            await asyncio.shield(asyncio.ensure_future(self._clean(place)))
+            await self._clean(place)  # also when the run is interrupted; what it cannot remove the next run will
 
     async def _left(self, place: Place) -> list[steps.Leftover]:
-        exchange = await self.door.run(Step("leftovers", steps.leftovers(place.mount_point), "", deadline=120))
-        if exchange.trouble:
-            raise ProbeFailed(f"cannot tell what is left of probes: {exchange.trouble}")
-        return steps.parse_leftovers(exchange.output)
+        exchange = await self.door.run(
+            Step("leftovers", steps.leftovers(place.mount_point, btrfs=bool(place.btrfs_label)), "", deadline=120)
+        )
+        try:
+            return steps.parse_leftovers(exchange.output)
+        except ValueError as error:
+            raise ProbeFailed(f"cannot tell what probes have left: {exchange.trouble or error}") from error
 
     async def _clean(self, place: Place) -> None:
         for item in await self._left(place):

@@ -15,6 +15,7 @@ from rdscsi.routeros.quoting import number, quote
 
 PREFIX = "rdscsi-probe-"
 COMMENT = "made by rdscsi probe"
+END = "rdscsi-probe: end of the list"
 _RUN = re.compile(r"[a-z0-9]{4,8}")
 _JSON = "options=json.no-string-conversion"
 Kind = Literal["reads", "writes", "channels"]
@@ -102,8 +103,6 @@ def _console() -> Iterator[Step]:
     yield Step("error", ':put first; :error "x"; :put never', "text and exit status of a run-time error")
     yield Step("no-item", "/disk/get nope slot", "text of a name that is not there")
     yield Step("caught", ':onerror e in={/disk/get nope slot} do={:put ("E" . $e)}', "what :onerror catches")
-    yield Step("empty-find", '/disk/set [/disk/find where slot="nope"] comment=x', "what a set of nothing says")
-    yield Step("empty-find-by-id", '/disk/set [find .id="*FFFFFF"] comment=x', "the same, found by number")
     yield Step("division", ":put (1 / 0)", "text of a division by zero")
     yield Step("condition", ":if (5) do={:put x}", "text of a condition that is none")
     yield Step("bad-regex", ':put ("a" ~ "(")', "text of a bad regular expression")
@@ -121,6 +120,9 @@ def writing(place: Place) -> Iterator[Step]:
 
 
 def _writing(place: Place) -> Iterator[Step]:
+    nobody = quote(f"{place.name}-nobody")
+    yield Step("empty-find", f"/disk/set [/disk/find where slot={nobody}] comment=x", "what a set of nothing says")
+    yield Step("empty-find-by-id", '/disk/set [find .id="*FFFFFFF"] comment=x', "the same, found by number")
     yield Step("make-directory", _make_directory(place), "how directories are made")
     yield Step("make-directory-again", _make_directory(place), "text of a directory that is there")
     free = f":put [/disk/get [/disk/find where slot={quote(place.pool)}] free]"
@@ -173,8 +175,9 @@ def _removing(place: Place) -> Iterator[Step]:
     yield Step("after-file", _get(place, 1), "what a disk shows whose file is gone")
     yield Step("remove-exported", f"/disk/remove {first}; :put [:len {first}]", "whether a live export goes")
     yield Step("remove-unknown", "/disk/remove nope-" + place.run, "text of a name that is not there")
-    yield Step("file-kept", f"/disk/remove [/disk/find where slot={quote(place.slot(5))}]; :put [:len [/file/find where "
-               f"name={quote(place.directory + '/5.img')}]]", "whether the file outlives the disk")  # fmt: skip
+    kept = f"[/file/find where name={quote(place.directory + '/5.img')}]"
+    yield Step("file-kept", f"/disk/remove [/disk/find where slot={quote(place.slot(5))}]; :put [:len {kept}]",
+               "whether the file outlives the disk")  # fmt: skip
     yield Step("attach", f"{_add(place, 6, path='5.img')}; {_get(place, 6)}", "what adding onto a file does")
 
 
@@ -212,23 +215,28 @@ def _long(text: str, length: int) -> str:
 # -- clearing up -------------------------------------------------------------------------------------------------------
 
 
-def leftovers(mount_point: str) -> str:
+def leftovers(mount_point: str, *, btrfs: bool) -> str:
     """The line that lists what runs of the probe have left: `D <id> <slot>`, `S <id> <name>`, `F <id> <name>`."""
-    ours = f"([:pick [/disk/get $zi slot] 0 {len(PREFIX)}]={quote(PREFIX)})"
-    made = f"([:pick [/disk/get $zi comment] 0 {len(COMMENT)}]={quote(COMMENT)})"
-    start = f"{mount_point}/{PREFIX}"
-    file = f"[:pick [/file/get $zi name] 0 {len(start)}]={quote(start)}"
-    return "; ".join(
-        (
-            f":foreach zi in=[/disk/find where type=file] do={{:if ({ours} and {made}) do={{:put "
-            '("D " . [:tostr $zi] . " " . [/disk/get $zi slot])}}',
-            f":do {{:foreach zi in=[/disk/btrfs/subvolume/find] do={{:if ([:pick [/disk/btrfs/subvolume/get $zi name] 0 "
-            f'{len(PREFIX)}]={quote(PREFIX)}) do={{:put ("S " . [:tostr $zi] . " " . [/disk/btrfs/subvolume/get $zi '
-            "name])}}} on-error={}",
-            f':foreach zi in=[/file/find] do={{:if ({file}) do={{:put ("F " . [:tostr $zi] . " " . [/file/get $zi '
-            "name])}}",
+    disk, subvolume, file = "/disk/get $zi", "/disk/btrfs/subvolume/get $zi", "/file/get $zi"
+    made = _begins(f"[:tostr [{disk} comment]]", COMMENT)
+    listed = [
+        _listed("D", "/disk/find where type=file", f"{disk} slot", f"{_begins(f'[{disk} slot]', PREFIX)} and {made}")
+    ]
+    if btrfs:
+        listed.append(
+            _listed("S", "/disk/btrfs/subvolume/find", f"{subvolume} name", _begins(f"[{subvolume} name]", PREFIX))
         )
-    )
+    listed.append(_listed("F", "/file/find", f"{file} name", _begins(f"[{file} name]", f"{mount_point}/{PREFIX}")))
+    return "; ".join([*listed, f':put "{END}"'])
+
+
+def _begins(text: str, start: str) -> str:
+    return f"([:pick {text} 0 {len(start)}]={quote(start)})"
+
+
+def _listed(letter: str, find: str, get: str, condition: str) -> str:
+    shown = f':put ("{letter} " . [:tostr $zi] . " " . [{get}])'
+    return f":foreach zi in=[{find}] do={{:if ({condition}) do={{{shown}}}}}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,16 +250,32 @@ class Leftover:
 def parse_leftovers(output: str) -> list[Leftover]:
     """What `leftovers` printed, in the order in which it can be removed: disks, deep files, shallow ones, subvolumes.
 
-    Lines that do not name something under the prefix are left out, whatever they say.
+    Lines that do not name something under the prefix are left out, whatever they say. Raises ValueError when the line
+    did not come to its end, so that nothing is known.
     """
+    lines = [line.strip() for line in output.splitlines()]
+    if END not in lines:
+        raise ValueError(f"the list of leftovers is not whole: {output.strip()[-200:]!r}")
     found = []
-    for line in output.splitlines():
-        kind, _, rest = line.strip().partition(" ")
+    for line in lines:
+        kind, _, rest = line.partition(" ")
         name = rest.partition(" ")[2]
-        if kind in ("D", "S", "F") and name.rpartition("/")[2 if kind != "F" else 0].startswith("") and PREFIX in name:
+        if _is_ours(kind, name):
             found.append(Leftover(kind, name))
     order = {"D": 0, "F": 1, "S": 2}
     return sorted(found, key=lambda item: (order[item.kind], -item.name.count("/"), item.name))
+
+
+_OURS = {
+    "D": re.compile(rf"{PREFIX}[a-z0-9]{{4,8}}(-\d+|x+)"),
+    "S": re.compile(rf"{PREFIX}[a-z0-9]{{4,8}}"),
+    "F": re.compile(rf"[^/]+/{PREFIX}[a-z0-9]{{4,8}}(/(\d+|other)\.img)?"),
+}
+"""Exactly the names that runs give; files have no comment that could tell whose they are."""
+
+
+def _is_ours(kind: str, name: str) -> bool:
+    return kind in _OURS and _OURS[kind].fullmatch(name) is not None
 
 
 def cleaning(item: Leftover) -> str:

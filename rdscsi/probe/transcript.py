@@ -13,9 +13,9 @@ from pathlib import Path
 
 FORMAT = "rdscsi-transcript-1"
 SIMULATED = "(simulated)"
-_SECRET_NAMES = r"serial|serial-number|software-id|identity|nvme-tcp-server-password|nvme-tcp-server-secret|nvme-tcp-secret"
-_JSON_SECRET = re.compile(rf'"(?:{_SECRET_NAMES})":"([^"]+)"')
-_DETAIL_SECRET = re.compile(rf'\b(?:{_SECRET_NAMES})="([^"]+)"')
+_HIDDEN = r"serial|serial-number|software-id|identity|nvme-tcp-server-password|nvme-tcp-server-secret|nvme-tcp-secret"
+_JSON_SECRET = re.compile(rf'"(?:{_HIDDEN})":"([^"]+)"')
+_DETAIL_SECRET = re.compile(rf'\b(?:{_HIDDEN})="([^"]+)"')
 _MAC = re.compile(r"\b(?:[0-9A-F]{2}:){5}[0-9A-F]{2}\b", re.IGNORECASE)
 _KEY = re.compile(r"(ssh-(?:rsa|ed25519) )[A-Za-z0-9+/=]{20,}")
 _SHORTEST = 4

@@ -3,6 +3,7 @@
 from rdscsi.csi.pb.csi.v1 import (
     CapacityRange,
     CreateVolumeRequest,
+    DeleteVolumeRequest,
     VolumeCapability,
     VolumeCapabilityAccessMode,
     VolumeCapabilityAccessModeMode,
@@ -26,6 +27,11 @@ def create(name: str, required_bytes: int, capability: VolumeCapability) -> Crea
     return CreateVolumeRequest(
         name=name, capacity_range=CapacityRange(required_bytes=required_bytes), volume_capabilities=[capability]
     )
+
+
+def delete(volume_id: str) -> DeleteVolumeRequest:
+    """A DeleteVolume."""
+    return DeleteVolumeRequest(volume_id=volume_id)
 
 
 def _one_node() -> VolumeCapabilityAccessMode:

@@ -8,7 +8,7 @@ import contextlib
 import signal
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
@@ -16,6 +16,8 @@ import trio
 
 from rdscsi.config import Endpoint
 from rdscsi.errors import DriverError
+from rdscsi.host.process import Processes
+from rdscsi.host.select import try_loop_devices
 from rdscsi.sandbox import keys, readiness, remains, settings
 from rdscsi.sandbox.children import Child, Process, leashed, running
 from rdscsi.sandbox.layout import Layout, open_layout
@@ -73,6 +75,7 @@ async def open_sandbox(
     `tell` hears of restarts, in words; `processes` is filled from the first one on. Needs an open trio-asyncio loop.
     Raises SettingsInvalid, ChildFailed or SandboxFailed, in exception groups.
     """
+    options = await _with_host_backend(options, tell)
     with open_layout(options.state_dir) as layout:
         keys.ensure_key_pair(layout.client_key, layout.client_public_key)
         sandbox = Sandbox(layout, _record(options, layout), {} if processes is None else processes)
@@ -85,6 +88,16 @@ async def open_sandbox(
             for endpoint in (options.endpoint, options.controller_endpoint):
                 if endpoint and endpoint.path:
                     endpoint.path.unlink(missing_ok=True)
+
+
+async def _with_host_backend(options: Options, tell: Tell) -> Options:
+    """Find out now whether loop devices work, so that the sandbox can tell which backend its node has."""
+    if options.host_backend != "auto":
+        return options
+    refused = await try_loop_devices(Processes())
+    if refused:
+        tell(f"loop devices do not work here, the kernel is simulated: {refused}")
+    return replace(options, host_backend="simulated" if refused else "loop")
 
 
 async def _start(options: Options, sandbox: Sandbox, stack: contextlib.AsyncExitStack, tell: Tell) -> None:

@@ -82,12 +82,6 @@ def _add_server_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--seed", type=int, default=0, help="of latencies and faults; default %(default)s")
     parser.add_argument("--host-key", choices=("rsa", "ed25519"), default="rsa", help="default %(default)s")
-    exports.add_argument(
-        "--export-uuid",
-        choices=[uuids.value for uuids in Uuids],
-        default=Uuids.DRAWN.value,
-        help="whether each export has a new UUID, which ends what is mounted; default %(default)s",
-    )
     parser.add_argument("--console-log", type=Path, metavar="FILE", help="every line and answer, one JSON object each")
 
 
@@ -132,6 +126,12 @@ def _add_export_arguments(parser: argparse.ArgumentParser) -> None:
         choices=[growth.value for growth in Growth],
         default=Growth.RESCAN.value,
         help="whether initiators are told, or must look again; default %(default)s",
+    )
+    exports.add_argument(
+        "--export-uuid",
+        choices=[uuids.value for uuids in Uuids],
+        default=Uuids.DRAWN.value,
+        help="whether each export has a new UUID, which ends what is mounted; default %(default)s",
     )
 
 

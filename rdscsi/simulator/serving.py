@@ -1,4 +1,4 @@
-"""The simulator for Trio programs: `open_simulator` serves SSH while its block runs.
+"""The simulator inside another program: `running`, `open_simulator` and `serve_simulator` serve SSH in a thread.
 
 The server has an asyncio loop in a thread of its own: nothing of the caller's Trio run, its clock included, is shared
 with it, so it works under virtual time and without trio-asyncio.
@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 
 import trio
@@ -73,6 +73,24 @@ class _ServerThread(threading.Thread):
             self.started.set()
             await self._stopping.wait()
 
+    def wait_ready(self) -> RunningSimulator:
+        """Wait until it listens. Raises what listening raised, TimeoutError when it takes too long."""
+        self.started.wait(_START_SECONDS)
+        if self.failure is not None:
+            raise self.failure
+        if self.server is None or not self.port:
+            raise TimeoutError("the simulator did not start listening")
+        return RunningSimulator(
+            host=self._options.host,
+            port=self.port,
+            user=next(iter(self._options.users), "admin"),
+            host_key=self.server.host_key_line,
+            fingerprint=self.server.fingerprint,
+            appliance=self._sessions.appliance,
+            sessions=self._sessions,
+            _thread=self,
+        )
+
     def disconnect_all(self) -> None:
         if self._loop is not None and self.server is not None:
             self._loop.call_soon_threadsafe(self.server.disconnect_all)
@@ -82,31 +100,46 @@ class _ServerThread(threading.Thread):
             self._loop.call_soon_threadsafe(self._stopping.set)
 
 
+@contextmanager
+def running(
+    appliance: Appliance, options: ServerOptions, *, faults: Faults | None = None
+) -> Iterator[RunningSimulator]:
+    """Serve the appliance over SSH while the block runs, for programs without a loop of their own.
+
+    Raises what listening raises. The appliance stays open; its owner closes it.
+    """
+    thread = _ServerThread(Sessions(appliance, faults), options)
+    thread.start()
+    try:
+        yield thread.wait_ready()
+    finally:
+        thread.stop()
+        thread.join(_START_SECONDS)
+
+
 @asynccontextmanager
 async def open_simulator(
     appliance: Appliance, options: ServerOptions, *, faults: Faults | None = None
 ) -> AsyncIterator[RunningSimulator]:
-    """Serve the appliance over SSH. Raises what listening raises. The appliance stays open; its owner closes it."""
-    sessions = Sessions(appliance, faults)
-    thread = _ServerThread(sessions, options)
+    """The same for Trio programs; nothing of it blocks the caller's loop."""
+    thread = _ServerThread(Sessions(appliance, faults), options)
     thread.start()
     try:
-        await trio.to_thread.run_sync(thread.started.wait, _START_SECONDS)
-        if thread.failure is not None:
-            raise thread.failure
-        if thread.server is None:
-            raise TimeoutError("the simulator did not start listening")
-        yield RunningSimulator(
-            host=options.host,
-            port=thread.port,
-            user=next(iter(options.users), "admin"),
-            host_key=thread.server.host_key_line,
-            fingerprint=thread.server.fingerprint,
-            appliance=appliance,
-            sessions=sessions,
-            _thread=thread,
-        )
+        yield await trio.to_thread.run_sync(thread.wait_ready)
     finally:
         thread.stop()
         with trio.CancelScope(shield=True):  # a thread that is left behind would hold the port and the state
             await trio.to_thread.run_sync(thread.join, _START_SECONDS)
+
+
+async def serve_simulator(
+    appliance: Appliance,
+    options: ServerOptions,
+    *,
+    faults: Faults | None = None,
+    task_status: trio.TaskStatus[RunningSimulator] = trio.TASK_STATUS_IGNORED,
+) -> None:
+    """Serve until cancelled, for `await nursery.start(serve_simulator, appliance, options)`."""
+    async with open_simulator(appliance, options, faults=faults) as simulator:
+        task_status.started(simulator)
+        await trio.sleep_forever()

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rdscsi.demo.essence import essence
+from rdscsi.demo.essence import essence, readable
 
 
 @pytest.mark.parametrize(
@@ -31,3 +31,8 @@ def test_the_changing_statements_are_shown_whole(line: str, shown: list[str]) ->
 @given(st.text(alphabet='/diskadetr "\\;{}[]()', max_size=80))
 def test_any_text_has_an_essence_that_is_part_of_it(line: str) -> None:
     assert all(statement in line for statement in essence(line))
+
+
+def test_locals_are_written_out_for_people() -> None:
+    line = ':local zs "v-1"; :local zn "tag \\"x\\""; :set zq [/disk/find where slot=$zs]; /disk/set $zq comment=$zn'
+    assert readable(line) == ['/disk/set [it] comment="tag \\"x\\""']

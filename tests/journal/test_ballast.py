@@ -188,10 +188,10 @@ class TestTheWriter:
             except Exception as error:
                 errors.append(type(error))
 
-        with make_engine(path).connect() as connection:
-            connection.exec_driver_sql("PRAGMA max_page_count=4")
-            connection.rollback()
-            writer = Writer(connection, ballast=Shelf(connection, spare=spare), thread=SqlThread(inline=True))
+        with make_engine(path).connect() as writing:
+            writing.exec_driver_sql("PRAGMA max_page_count=4")
+            writing.rollback()
+            writer = Writer(writing, ballast=Shelf(writing, spare=spare), thread=SqlThread(inline=True))
             async with trio.open_nursery() as nursery:
                 await nursery.start(writer.run)
                 async with trio.open_nursery() as callers:

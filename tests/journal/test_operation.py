@@ -6,6 +6,7 @@ import json
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -16,12 +17,12 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 
 from rdscsi import errors
 from rdscsi.errors import AlreadyExists, DeviceUnavailable, DriverError, NotFinal, OperationPending, OutOfSpace
-from rdscsi.journal import Change, Journal, Operation, OperationRecord, changes, open_journal
+from rdscsi.journal import Change, Journal, Json, Operation, OperationRecord, changes, open_journal
 from rdscsi.journal.operation import finality
 from rdscsi.journal.records import OperationState
 from rdscsi.observe import logs
 
-REQUEST = {"size": 1, "names": ["a"]}
+REQUEST: dict[str, Json] = {"size": 1, "names": ["a"]}
 
 
 def running(sql: str) -> Change:
@@ -149,7 +150,7 @@ class TestTheWayThatGoesWell:
 
 
 class TestTheFinalityRule:
-    @pytest.mark.parametrize("kind", sorted(set(error_classes(DriverError)), key=lambda kind: kind.__qualname__))
+    @pytest.mark.parametrize("kind", sorted(set(error_classes(DriverError)), key=repr))
     async def test_only_errors_that_say_maybe_leave_an_open_operation(
         self, journal: Journal, kind: type[Exception]
     ) -> None:
@@ -317,7 +318,7 @@ class TestTheEnd:
     async def test_it_ends_once(self, journal: Journal) -> None:
         async with journal.operation("create", "v/1", REQUEST) as operation:
             await operation.finish()
-            for again in (operation.finish, operation.record, lambda: operation.fail(KeyError())):
+            for again in (operation.finish, operation.record, partial(operation.fail, KeyError())):
                 with pytest.raises(RuntimeError, match="closed already"):
                     await again()
 
@@ -344,7 +345,7 @@ class TestAnEarlierAttempt:
         with pytest.raises(DeviceUnavailable):
             async with journal.operation("create", "v/1", REQUEST, changes=[changes.put_meta("k", "first")]) as first:
                 raise DeviceUnavailable("away")
-        again = {"names": ["a"], "size": 1}
+        again: dict[str, Json] = {"names": ["a"], "size": 1}
         async with journal.operation("create", "v/1", again, changes=[changes.put_meta("k", "second")]) as second:
             assert second.resumed
             assert (second.id, second.opened_at) == (first.id, first.opened_at)
@@ -369,12 +370,12 @@ class TestAnEarlierAttempt:
             assert (await only(journal)).incarnation == 2
 
     @pytest.mark.parametrize(("kind", "request_"), [("create", {"size": 2}), ("expand", REQUEST)])
-    async def test_a_different_request_waits(self, journal: Journal, kind: str, request_: dict[str, object]) -> None:
+    async def test_a_different_request_waits(self, journal: Journal, kind: str, request_: dict[str, Json]) -> None:
         with pytest.raises(DeviceUnavailable):
             async with journal.operation("create", "v/1", REQUEST) as first:
                 raise DeviceUnavailable("away")
         with pytest.raises(OperationPending, match=f"create {first.id} is unfinished; {kind} waits"):
-            async with journal.operation(kind, "v/1", request_):  # type: ignore[arg-type]
+            async with journal.operation(kind, "v/1", request_):
                 raise AssertionError
         assert (await only(journal)).attempts == 1
 

@@ -12,7 +12,7 @@ import pytest
 import trio
 
 from rdscsi.config import NodeSettings
-from rdscsi.errors import DeviceUnavailable, FormatRefused, NotPermittedNow, OperationPending
+from rdscsi.errors import CommandFailed, DeviceUnavailable, FormatRefused, NotPermittedNow, OperationPending
 from rdscsi.host.calls import open_calls
 from rdscsi.host.devices import loops
 from rdscsi.host.local import Deadlines, in_thread
@@ -195,23 +195,18 @@ async def test_a_mkfs_that_was_cut_short_is_made_again(bench: Bench, fs_type: st
     await bench.unstage(volume)
 
 
-@pytest.mark.parametrize(
-    "foreign",
-    [
-        ("mkfs.btrfs", "-q"),
-        ("mkswap",),
-        ("mkfs.xfs", "-q"),
-        ("sfdisk", "--label", "gpt"),
-    ],
-)
-async def test_foreign_content_is_refused_and_kept(bench: Bench, foreign: tuple[str, ...]) -> None:
+MBR = bytes(446) + bytes([0, 2, 0, 0, 131, 0, 0, 0, 0, 8, 0, 0, 0, 64, 0, 0]) + bytes(48) + b"\x55\xaa"
+
+
+@pytest.mark.parametrize("foreign", ["btrfs", "swap", "xfs", "partitions", "bytes"])
+async def test_foreign_content_is_refused_and_kept(bench: Bench, foreign: str) -> None:
     volume = bench.world.volume(size_bytes=SIZE, fs_type="ext4")
-    if foreign[0] == "sfdisk":
-        table = bench.world.directory / "table"
-        table.write_text("label: gpt\nsize=100M\n")
-        await bench.run("sh", "-c", f"sfdisk -q {volume.file} < {table}")
+    tools = {"btrfs": ("mkfs.btrfs", "-q"), "swap": ("mkswap",), "xfs": ("mkfs.xfs", "-q")}
+    if foreign in tools:
+        await bench.run(*tools[foreign], str(volume.file))
     else:
-        await bench.run(*foreign, str(volume.file))
+        with volume.file.open("r+b") as opened:
+            opened.write(MBR if foreign == "partitions" else b"some data that has no signature")
     before = await in_thread(partial(read, str(volume.file), SIZE))
     with pytest.raises(FormatRefused) as refused:
         await bench.stage(volume)
@@ -231,7 +226,7 @@ async def test_a_device_that_cannot_be_read_is_not_taken_for_blank(bench: Bench)
     bench.world.publish(volume)
     device = await bench.host.connect(bench.node._machine.connection(volume.subnqn, ()))
     os.truncate(real, SIZE // 2)  # the second half of the device cannot be read now
-    with pytest.raises(DeviceUnavailable, match="error|less"):
+    with pytest.raises(DeviceUnavailable, match=r"error|less"):
         await bench.host.probe(device, "stamp")
     with pytest.raises(DeviceUnavailable):
         await bench.stage(volume)
@@ -295,8 +290,6 @@ async def test_a_mount_in_another_namespace_keeps_a_volume_connected(bench: Benc
 
 
 async def test_an_ext4_is_grown_online_where_the_capability_is_held_and_else_says_so(bench: Bench) -> None:
-    from rdscsi.errors import CommandFailed
-
     world, node = bench.world, bench.node
     volume = world.volume(size_bytes=SIZE, fs_type="ext4")
     await bench.stage(volume)
@@ -343,16 +336,30 @@ async def test_a_copy_of_an_xfs_is_mounted_beside_its_origin(bench: Bench) -> No
     await bench.unstage(origin)
 
 
-async def test_a_damaged_ext4_is_repaired_once_it_does_not_mount(bench: Bench) -> None:
+async def test_an_ext4_that_does_not_mount_is_repaired_and_keeps_its_data(bench: Bench) -> None:
     volume = bench.world.volume(size_bytes=SIZE, fs_type="ext4")
     await bench.stage(volume)
-    await in_thread(partial(write, f"{bench.staging(volume)}/data", MIB))
+    checksum = await in_thread(partial(write, f"{bench.staging(volume)}/data", MIB))
     await bench.unstage(volume)
-    await bench.run("debugfs", "-w", "-R", "set_block_group 0 checksum 0x1234", str(volume.file))
+    await bench.run("debugfs", "-w", "-R", "clri <8>", str(volume.file))  # its journal is gone
     volume.permit = False
     await bench.stage(volume)
-    assert Path(bench.staging(volume), "data").stat().st_size == MIB
+    assert await in_thread(partial(read, f"{bench.staging(volume)}/data", MIB)) == checksum
+    last = await bench.journal.operation_record((await bench.journal.operations(limit=1))[0].id)
+    assert last is not None
+    assert [step.name for step in last.steps] == ["connect", "mount", "check"]
     await bench.unstage(volume)
+
+
+async def test_what_cannot_be_repaired_is_told_with_the_words_of_both_tools_and_left_alone(bench: Bench) -> None:
+    volume = bench.world.volume(size_bytes=SIZE, fs_type="ext4")
+    await bench.stage(volume)
+    await bench.unstage(volume)
+    await bench.run("debugfs", "-w", "-R", "clri <2>", str(volume.file))  # its root directory is gone
+    with pytest.raises(CommandFailed, match=r"(?s)mount.*e2fsck -p.*RUN fsck MANUALLY"):
+        await bench.stage(volume)
+    assert await bench.host.connected("nqn.") == {}
+    assert await bench.journal.open_operations() == []
 
 
 async def test_a_new_life_finds_what_the_former_staged_and_published(world: NodeWorld) -> None:

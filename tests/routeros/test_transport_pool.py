@@ -4,21 +4,18 @@ import math
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from random import Random
 
 import pytest
 import trio
 import trio.testing
-from hypothesis import given
-from hypothesis import strategies as st
+from trio.testing import MockClock
 
 from rdscsi.errors import DeviceUnavailable, OutcomeUnknown
-from rdscsi.routeros.backoff import Backoff
 from rdscsi.routeros.link import Exchange, LinkLost
 from rdscsi.routeros.pool import PING_LINE, Pool, PoolSettings, open_pool
 from rdscsi.routeros.transport import AnswerLost, ConnectRefused
-
-pytestmark = pytest.mark.usefixtures("autojump_clock")
 
 
 class Appliance:
@@ -105,26 +102,26 @@ async def pool_over(appliance: Appliance, *, chance: float = 1.0, **settings: fl
     assert pool.statistics().connections == pool.statistics().idle == pool.statistics().waiting == 0
 
 
-async def test_a_line_gets_its_answer() -> None:
+async def test_a_line_gets_its_answer(autojump_clock: MockClock) -> None:
     async with pool_over(Appliance()) as pool:
         assert await pool.run("a", deadline=5) == "some answer to a"
         statistics = pool.statistics()
     assert (statistics.connections, statistics.idle, statistics.commands, statistics.connects) == (1, 1, 1, 1)
 
 
-async def test_waiting_lines_are_served_in_order_of_arrival_over_few_links() -> None:
+async def test_waiting_lines_are_served_in_order_of_arrival_over_few_links(autojump_clock: MockClock) -> None:
     appliance = Appliance()
     names = [f"line{number}" for number in range(9)]
     async with pool_over(appliance) as pool, trio.open_nursery() as nursery:
         for name in names:
-            nursery.start_soon(lambda name=name: pool.run(name, deadline=60))
+            nursery.start_soon(partial(pool.run, name, deadline=60))
             await trio.testing.wait_all_tasks_blocked()
         assert pool.statistics().waiting == 9
     assert appliance.received == names
     assert len(appliance.links) == 2
 
 
-async def test_no_link_is_made_before_a_line_needs_it() -> None:
+async def test_no_link_is_made_before_a_line_needs_it(autojump_clock: MockClock) -> None:
     appliance = Appliance()
     async with pool_over(appliance, connections=4) as pool:
         await trio.testing.wait_all_tasks_blocked()
@@ -134,10 +131,10 @@ async def test_no_link_is_made_before_a_line_needs_it() -> None:
     assert len(appliance.links) == 1
 
 
-async def test_the_deadline_covers_queueing_and_nothing_was_sent() -> None:
+async def test_the_deadline_covers_queueing_and_nothing_was_sent(autojump_clock: MockClock) -> None:
     appliance = Appliance()
     async with pool_over(appliance, connections=1) as pool, trio.open_nursery() as nursery:
-        nursery.start_soon(lambda: pool.run("first", deadline=60))
+        nursery.start_soon(partial(pool.run, "first", deadline=60))
         await trio.testing.wait_all_tasks_blocked()
         with pytest.raises(DeviceUnavailable, match=r"not sent within 0\.5 s: .*1 in the making"):
             await pool.run("second", deadline=0.5)
@@ -146,7 +143,7 @@ async def test_the_deadline_covers_queueing_and_nothing_was_sent() -> None:
     assert appliance.received == ["first"]
 
 
-async def test_a_deadline_after_sending_leaves_the_outcome_unknown_and_ends_the_link() -> None:
+async def test_a_deadline_after_sending_leaves_the_outcome_unknown_and_ends_the_link(autojump_clock: MockClock) -> None:
     appliance = Appliance()
     async with pool_over(appliance) as pool:
         with pytest.raises(AnswerLost, match="no complete answer within 5 s") as caught:
@@ -158,7 +155,7 @@ async def test_a_deadline_after_sending_leaves_the_outcome_unknown_and_ends_the_
     assert appliance.received == ["hang", "next"]
 
 
-async def test_cancelling_a_line_in_flight_ends_its_link() -> None:
+async def test_cancelling_a_line_in_flight_ends_its_link(autojump_clock: MockClock) -> None:
     appliance = Appliance()
     async with pool_over(appliance) as pool:
         with trio.move_on_after(3):
@@ -167,7 +164,7 @@ async def test_cancelling_a_line_in_flight_ends_its_link() -> None:
         assert pool.statistics().connections == 0
 
 
-async def test_a_dropped_line_is_never_sent_again() -> None:
+async def test_a_dropped_line_is_never_sent_again(autojump_clock: MockClock) -> None:
     appliance = Appliance()
     async with pool_over(appliance) as pool:
         with pytest.raises(AnswerLost, match="dropped"):
@@ -175,12 +172,12 @@ async def test_a_dropped_line_is_never_sent_again() -> None:
     assert appliance.received == ["drop it"]
 
 
-async def test_lines_wait_while_the_appliance_is_away_and_are_sent_when_it_returns() -> None:
+async def test_lines_wait_while_the_appliance_is_away_and_are_sent_when_it_returns(autojump_clock: MockClock) -> None:
     appliance = Appliance()
     appliance.trouble = DeviceUnavailable("connection refused")
     async with pool_over(appliance) as pool, trio.open_nursery() as nursery:
         for name in "abc":
-            nursery.start_soon(lambda name=name: pool.run(name, deadline=60))
+            nursery.start_soon(partial(pool.run, name, deadline=60))
         await trio.sleep(10)
         assert pool.statistics().failures > 3
         assert pool.statistics().last_error == "connection refused"
@@ -189,7 +186,7 @@ async def test_lines_wait_while_the_appliance_is_away_and_are_sent_when_it_retur
     assert pool.statistics().failures == 0
 
 
-async def test_a_line_that_cannot_be_sent_in_time_says_why() -> None:
+async def test_a_line_that_cannot_be_sent_in_time_says_why(autojump_clock: MockClock) -> None:
     appliance = Appliance()
     appliance.trouble = DeviceUnavailable("connection refused")
     async with pool_over(appliance) as pool:
@@ -201,7 +198,7 @@ async def test_a_line_that_cannot_be_sent_in_time_says_why() -> None:
             await pool.run("a", deadline=40)
 
 
-async def test_attempts_come_one_at_a_time_and_ever_more_slowly() -> None:
+async def test_attempts_come_one_at_a_time_and_ever_more_slowly(autojump_clock: MockClock) -> None:
     appliance = Appliance()
     appliance.trouble = DeviceUnavailable("connection refused")
     appliance.connect_time = 0
@@ -218,7 +215,7 @@ async def test_attempts_come_one_at_a_time_and_ever_more_slowly() -> None:
     assert pool.statistics().failures == 10
 
 
-async def test_nobody_connects_for_lines_that_gave_up() -> None:
+async def test_nobody_connects_for_lines_that_gave_up(autojump_clock: MockClock) -> None:
     appliance = Appliance()
     appliance.trouble = DeviceUnavailable("connection refused")
     async with pool_over(appliance) as pool:
@@ -229,7 +226,9 @@ async def test_nobody_connects_for_lines_that_gave_up() -> None:
         assert len(appliance.attempts) <= before
 
 
-async def test_a_refusal_fails_those_that_wait_at_once_and_others_until_the_next_attempt() -> None:
+async def test_a_refusal_fails_those_that_wait_at_once_and_others_until_the_next_attempt(
+    autojump_clock: MockClock,
+) -> None:
     class Wrong(ConnectRefused):
         pass
 
@@ -256,7 +255,7 @@ async def test_a_refusal_fails_those_that_wait_at_once_and_others_until_the_next
     assert appliance.received == ["b"]
 
 
-async def test_a_link_that_was_silent_for_long_is_pinged_before_it_gets_a_line() -> None:
+async def test_a_link_that_was_silent_for_long_is_pinged_before_it_gets_a_line(autojump_clock: MockClock) -> None:
     appliance = Appliance()
     async with pool_over(appliance) as pool:
         await pool.run("a", deadline=5)
@@ -269,12 +268,12 @@ async def test_a_link_that_was_silent_for_long_is_pinged_before_it_gets_a_line()
 
 
 @pytest.mark.parametrize("trouble", ["dead", "silent"])
-async def test_silent_links_that_do_not_answer_are_replaced_together(trouble: str) -> None:
+async def test_silent_links_that_do_not_answer_are_replaced_together(trouble: str, autojump_clock: MockClock) -> None:
     appliance = Appliance()
     async with pool_over(appliance, ping_after=30) as pool:
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(lambda: pool.run("a", deadline=5))
-            nursery.start_soon(lambda: pool.run("b", deadline=5))
+            nursery.start_soon(partial(pool.run, "a", deadline=5))
+            nursery.start_soon(partial(pool.run, "b", deadline=5))
         for link in appliance.links:
             setattr(link, trouble, True)
         await trio.sleep(60)
@@ -285,7 +284,7 @@ async def test_silent_links_that_do_not_answer_are_replaced_together(trouble: st
     assert len(appliance.links) == 3
 
 
-async def test_links_that_never_carry_a_line_count_as_failed_attempts() -> None:
+async def test_links_that_never_carry_a_line_count_as_failed_attempts(autojump_clock: MockClock) -> None:
     appliance = Appliance()
     appliance.mute_links = {0, 1, 2}
     async with pool_over(appliance) as pool:
@@ -295,7 +294,7 @@ async def test_links_that_never_carry_a_line_count_as_failed_attempts() -> None:
     assert gaps == pytest.approx([0.35, 0.6, 1.1])
 
 
-async def test_a_link_that_dies_unsent_is_replaced_within_the_deadline() -> None:
+async def test_a_link_that_dies_unsent_is_replaced_within_the_deadline(autojump_clock: MockClock) -> None:
     appliance = Appliance()
     async with pool_over(appliance) as pool:
         await pool.run("a", deadline=5)
@@ -304,12 +303,12 @@ async def test_a_link_that_dies_unsent_is_replaced_within_the_deadline() -> None
     assert appliance.received == ["a", "b"]
 
 
-async def test_idle_links_are_closed_after_long() -> None:
+async def test_idle_links_are_closed_after_long(autojump_clock: MockClock) -> None:
     appliance = Appliance()
     async with pool_over(appliance, ping_after=math.inf) as pool:
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(lambda: pool.run("a", deadline=5))
-            nursery.start_soon(lambda: pool.run("b", deadline=5))
+            nursery.start_soon(partial(pool.run, "a", deadline=5))
+            nursery.start_soon(partial(pool.run, "b", deadline=5))
         await trio.sleep(200)
         await pool.run("c", deadline=5)
         await trio.sleep(150)
@@ -319,7 +318,7 @@ async def test_idle_links_are_closed_after_long() -> None:
         await pool.run("d", deadline=5)
 
 
-async def test_closing_cuts_lines_in_flight_and_tells_those_that_wait() -> None:
+async def test_closing_cuts_lines_in_flight_and_tells_those_that_wait(autojump_clock: MockClock) -> None:
     class StubbornLink(MemoryLink):
         async def _carry(self, exchange: Exchange) -> None:
             exchange.sent = True
@@ -347,7 +346,7 @@ async def test_closing_cuts_lines_in_flight_and_tells_those_that_wait() -> None:
     assert sorted(type(error).__name__ for error in errors) == ["AnswerLost", "DeviceUnavailable", "DeviceUnavailable"]
 
 
-async def test_an_error_in_the_body_leaves_as_it_was_raised() -> None:
+async def test_an_error_in_the_body_leaves_as_it_was_raised(autojump_clock: MockClock) -> None:
     with pytest.raises(KeyError, match="mine") as caught:
         async with pool_over(Appliance()) as pool:
             await pool.run("a", deadline=5)
@@ -355,14 +354,14 @@ async def test_an_error_in_the_body_leaves_as_it_was_raised() -> None:
     assert caught.value.__cause__ is None
 
 
-async def test_several_errors_of_the_body_stay_together() -> None:
+async def test_several_errors_of_the_body_stay_together(autojump_clock: MockClock) -> None:
     with pytest.raises(ExceptionGroup) as caught:
         async with pool_over(Appliance()):
             raise ExceptionGroup("two", [KeyError("a"), ValueError("b")])
     assert caught.value.message == "two"
 
 
-async def test_cancelling_the_body_ends_attempts_and_links() -> None:
+async def test_cancelling_the_body_ends_attempts_and_links(autojump_clock: MockClock) -> None:
     appliance = Appliance()
     appliance.connect_time = 5
     with trio.move_on_after(2) as scope:
@@ -373,7 +372,9 @@ async def test_cancelling_the_body_ends_attempts_and_links() -> None:
 
 
 @pytest.mark.parametrize("seed", range(20))
-async def test_whatever_is_cancelled_or_lost_every_line_is_sent_at_most_once(seed: int) -> None:
+async def test_whatever_is_cancelled_or_lost_every_line_is_sent_at_most_once(
+    seed: int, autojump_clock: MockClock
+) -> None:
     dice = Random(seed)
     appliance = Appliance()
     appliance.mute_links = {number for number in range(60) if dice.random() < 0.2}
@@ -401,20 +402,3 @@ async def test_whatever_is_cancelled_or_lost_every_line_is_sent_at_most_once(see
     assert len(set(lines)) == len(lines)
     assert outcomes.total() == 100
     assert outcomes["done"] > 10
-
-
-@given(st.floats(0.01, 10), st.floats(10, 1000), st.lists(st.floats(0, 0.999), min_size=1, max_size=50))
-def test_the_backoff_grows_to_its_limit_and_stays_within_its_jitter(
-    first: float, longest: float, chances: list[float]
-) -> None:
-    backoff, now = Backoff(first=first, longest=longest), 0.0
-    for count, chance in enumerate(chances):
-        wait = backoff.failed(now, chance)
-        limit = min(longest, first * 2**count)
-        assert wait is not None
-        assert limit / 2 <= wait <= limit
-        assert backoff.failed(now, chance) is None
-        now = backoff.retry_at
-    backoff.recovered()
-    assert backoff.failures == 0
-    assert backoff.retry_at < 0

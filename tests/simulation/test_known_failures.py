@@ -7,6 +7,7 @@ import random
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -143,6 +144,7 @@ async def test_crashes_at_random_while_volumes_come_and_go(
     promises = Promises()
     kills = 0
     async with realistic(tmp_path, seed) as world:
+        world.settings = replace(world.settings, line_ttl=5.0, longest_statement=1.0)
         async with world.process():
             before = holdings(world.appliance)
         todo = {f"pvc-{number}": SIZES[number % len(SIZES)] for number in range(60)}
@@ -150,7 +152,7 @@ async def test_crashes_at_random_while_volumes_come_and_go(
             async with world.process(ready=False) as process, trio.open_nursery() as nursery:
                 for name in list(todo)[:20]:
                     nursery.start_soon(_life, process.controller, name, todo, promises, rng.random() < 0.5)
-                await trio.sleep(rng.uniform(0.0, 15.0))
+                await trio.sleep(rng.uniform(0.0, 5.0))
                 kills += 1
                 world.crash()
         async with world.process() as process:

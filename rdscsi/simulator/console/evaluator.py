@@ -36,6 +36,7 @@ from rdscsi.simulator.console.syntax import (
     Substitution,
     Unary,
     Variable,
+    spine,
 )
 from rdscsi.simulator.console.values import NOTHING, Array, Deferred, Function, Value
 
@@ -284,7 +285,15 @@ class Interpreter:
         return operators.unary(node.operator, self.value(node.operand, scope))
 
     def _binary(self, node: Binary, scope: Scope) -> Value:
-        left = self.value(node.left, scope)
+        if isinstance(node.left, Binary):
+            first, chain = spine(node)
+            value = self.value(first, scope)
+            for each in chain:
+                value = self._applied(each, value, scope)
+            return value
+        return self._applied(node, self.value(node.left, scope), scope)
+
+    def _applied(self, node: Binary, left: Value, scope: Scope) -> Value:
         if self.manners.short_circuit and node.operator in ("and", "or"):
             decided = operators.condition(left, of_item=True)
             if decided is (node.operator == "or"):

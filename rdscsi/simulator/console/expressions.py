@@ -81,7 +81,9 @@ class ExpressionParser(StringParser):
                 return left
             power = POWER[operator]
             is_literal = where and operator in COMPARISONS
+            self.deeper()
             right = self._binary(power if operator in _RIGHT else power + 1, where, literal=is_literal)
+            self.depth -= 1
             left = Binary(_SYNONYMS.get(operator, operator), left, right)
 
     def _operator(self) -> str:

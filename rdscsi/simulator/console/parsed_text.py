@@ -16,6 +16,7 @@ from rdscsi.simulator.console.syntax import (
     Statement,
     Unary,
     Variable,
+    spine,
 )
 from rdscsi.simulator.console.text import text_of
 
@@ -57,7 +58,11 @@ def _expression(node: Expression) -> str:
     if isinstance(node, Unary):
         return f"({node.operator} {_expression(node.operand)})"
     if isinstance(node, Binary):
-        return f"({node.operator} {_expression(node.left)} {_expression(node.right)})"
+        first, chain = spine(node)
+        text = _expression(first)
+        for each in chain:
+            text = f"({each.operator} {text} {_expression(each.right)})"
+        return text
     if isinstance(node, Interpolated):
         return f"(. {' '.join(_expression(part) for part in node.parts)})"
     return "(evl )"

@@ -41,12 +41,12 @@ _ANY = "*"  # in a function every name may be set: its arguments are not known h
 
 
 def _equalities(node: Expression | None) -> Iterator[tuple[str, Expression]]:
+    while isinstance(node, Binary) and node.operator == "and":
+        yield from _equalities(node.right)
+        node = node.left
     if not isinstance(node, Binary):
         return
-    if node.operator == "and":
-        yield from _equalities(node.left)
-        yield from _equalities(node.right)
-    elif node.operator == "=" and isinstance(node.left, Property) and isinstance(node.right, Literal | Slot | Variable):
+    if node.operator == "=" and isinstance(node.left, Property) and isinstance(node.right, Literal | Slot | Variable):
         yield node.left.name, node.right
 
 

@@ -90,6 +90,17 @@ Expression = (
 )
 
 
+def spine(node: Binary) -> tuple[Expression, list[Binary]]:
+    """The innermost left operand and the operators over it, innermost first: `a . b . c` nests to the left without end,
+    and nobody who walks it may recurse that way."""
+    operators = [node]
+    while isinstance(node.left, Binary):
+        node = node.left
+        operators.append(node)
+    operators.reverse()
+    return operators[0].left, operators
+
+
 @dataclass(frozen=True, slots=True)
 class GlobalCall:
     """A command of the language itself: `:put`, `:local`, `:if` …"""

@@ -14,7 +14,8 @@ from typing import TypedDict
 
 _MNT_DETACH = 2
 _FROM_MACHINE = ("usr", "lib", "lib32", "lib64", "libx32", "bin", "sbin")
-_EMPTY = tuple("etc run tmp opt root mnt srv home proc sys dev var/lib var/log var/tmp run/udev".split())
+_FOR_PROGRAMS = ("etc", "run", "tmp", "opt", "root", "mnt", "srv", "home", "proc", "sys", "dev")
+_EMPTY = (*_FOR_PROGRAMS, "var/lib", "var/log", "var/tmp", "run/udev")
 
 
 class Root(TypedDict):

@@ -71,6 +71,7 @@ def portal() -> None:
 async def bench(target: Target, portal: None, tmp_path: Path) -> AsyncIterator[object]:
     directory = Path(os.path.realpath(tmp_path)) / "paths"
     directory.mkdir()
+    target.volume()  # with no export at all the port would be closed, and nobody would say what is not offered
     processes = Processes()
     async with open_calls(processes) as calls:
         host = KernelHost(processes=processes, calls=calls, deadlines=DEADLINES)

@@ -109,6 +109,11 @@ def test_a_line_longer_than_the_console_takes_is_refused(appliance: Appliance) -
 def test_deep_nesting_is_refused_instead_of_exhausting_the_stack(appliance: Appliance) -> None:
     for opener in "([{":
         assert "syntax error" in appliance.run(":put " + opener * 5000)
+    assert "syntax error" in appliance.run(":put (1" + "<<1" * 5000 + ")")
+    assert appliance.run(":put [:len (1" + " . 1" * 5000 + ")]") == "5001\r\n"
+    assert appliance.run(":put (1" + " + 1" * 5000 + ")") == "5001\r\n"
+    assert appliance.run(":put [:len [/disk/find where " + "slot=pool1 " * 3000 + "]]") == "1\r\n"
+    assert appliance.run(':put [:len [:parse "(1' + " + 1" * 3000 + ')"]]').strip().isdigit()
     assert appliance.run(":put " + "(" * 40 + "1" + ")" * 40) == "1\r\n"
 
 
