@@ -1,4 +1,4 @@
-"""Generates rdscsi/csi/pb from proto/csi.proto: betterproto2 messages and services, and the descriptor set.
+"""Generates rdscsi/csi/pb from proto/*.proto: betterproto2 messages and services, and the descriptor set of CSI's.
 
 `generate.py` writes, `generate.py --check` only compares and ends with status 1 when the committed files are stale.
 The output depends on the sources and the pinned tools alone (grpcio-tools, betterproto2_compiler, ruff), never on
@@ -17,7 +17,8 @@ from pathlib import Path
 from google.protobuf import descriptor_pb2
 
 HERE = Path(__file__).resolve().parent
-SOURCE = "csi.proto"
+CONTRACT = "csi.proto"
+SOURCES = (CONTRACT, "pluginregistration.proto")
 PACKAGE = HERE.parent / "rdscsi" / "csi" / "pb"
 DESCRIPTORS = "csi.binpb"
 
@@ -29,7 +30,7 @@ RUFF_SETTINGS = 'line-length = 120\ntarget-version = "py311"\n'
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description="Generate rdscsi/csi/pb from proto/csi.proto.")
+    parser = argparse.ArgumentParser(description="Generate rdscsi/csi/pb from proto/*.proto.")
     parser.add_argument("--check", action="store_true", help="write nothing; status 1 when the files are stale")
     check = parser.parse_args(arguments).check
     wanted = generate()
@@ -46,20 +47,20 @@ def generate() -> dict[str, bytes]:
     with tempfile.TemporaryDirectory() as scratch:
         work = Path(scratch)
         (work / "ruff.toml").write_text(RUFF_SETTINGS)
-        descriptors = compile_descriptors(work)
         code = work / "code"
         code.mkdir()
-        generate_code(work, without_options(descriptors), code)
+        generate_code(work, without_options(compile_descriptors(work, SOURCES)), code)
+        descriptors = compile_descriptors(work, (CONTRACT,))
         files = read_tree(code)
     files[DESCRIPTORS] = without_source_info(descriptors).SerializeToString(deterministic=True)
     return files
 
 
-def compile_descriptors(work: Path) -> descriptor_pb2.FileDescriptorSet:
-    """The contract and all that it imports, comments included."""
+def compile_descriptors(work: Path, sources: Sequence[str]) -> descriptor_pb2.FileDescriptorSet:
+    """Some sources and all that they import, comments included."""
     output = work / "all.binpb"
     flags = ["--include_imports", "--include_source_info", f"--descriptor_set_out={output}"]
-    protoc([f"-I{HERE}", *flags, SOURCE], cwd=work)
+    protoc([f"-I{HERE}", *flags, *sources], cwd=work)
     return descriptor_pb2.FileDescriptorSet.FromString(output.read_bytes())
 
 
@@ -75,7 +76,7 @@ def generate_code(work: Path, descriptors: descriptor_pb2.FileDescriptorSet, out
         f"--python_betterproto2_out={output}",
         "--python_betterproto2_opt=server_generation=async,client_generation=async",
     ]
-    protoc([*flags, SOURCE], cwd=work)
+    protoc([*flags, *SOURCES], cwd=work)
 
 
 def protoc(arguments: Sequence[str], *, cwd: Path) -> None:

@@ -83,6 +83,11 @@ class ProcessSettings:
         "The journal, a SQLite file on a local disk. `rdscsi driver` keeps the node half's beside it, as <stem>-node.",
         default="/var/lib/rdscsi/journal.db",
     )
+    health_endpoint: Endpoint | None = setting(
+        values.TCP_ENDPOINT,
+        "Where to answer /healthz and /readyz over HTTP; empty: nowhere. They tell no more than that.",
+        default="",
+    )
     log_level: str = setting(values.LOG_LEVEL, "Least severe level that is logged.", default="info")
     log_format: str = setting(values.LOG_FORMAT, "Logs for people or for machines, on standard error.", default="text")
 
@@ -173,6 +178,14 @@ class NodeSettings:
         "Name of this Kubernetes node. Without it: NODE_NAME, then the host name.",
         default=Computed(_host_name, "the host name"),
         environment_default="NODE_NAME",
+    )
+    registration_dir: Path | None = setting(
+        values.OPTIONAL_PATH,
+        "Directory plugins_registry of kubelet, to register with it; empty: a node-driver-registrar does that.",
+        default="",
+    )
+    kubelet_endpoint: Path | None = setting(
+        values.OPTIONAL_PATH, "The socket of --endpoint by its path on the host, as kubelet reaches it.", default=""
     )
     host_backend: str = setting(
         values.HOST_BACKEND,

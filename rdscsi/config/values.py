@@ -147,6 +147,13 @@ def _endpoint(text: str) -> Endpoint:
     return Endpoint(host=host, port=port)
 
 
+def _tcp_endpoint(text: str) -> Endpoint | None:
+    if not text:
+        return None
+    host, port = _host_and_port(text)
+    return Endpoint(host=host, port=port)
+
+
 def _host_and_port(text: str) -> tuple[str, int]:
     found = re.fullmatch(r"(?:\[([0-9a-fA-F:]+)\]|([A-Za-z0-9.-]+)):([0-9]{1,5})", text, re.ASCII)
     if not found:
@@ -192,6 +199,7 @@ def _mode(text: str) -> int:
 ENDPOINT = Kind(
     _endpoint, "URL", "unix:///absolute/path (107 bytes at most) or tcp://host:port, an IPv6 host in brackets"
 )
+TCP_ENDPOINT = Kind(_tcp_endpoint, "HOST:PORT", "host:port, an IPv6 host in brackets, or nothing")
 PORTALS = Kind(_portals, "IP[:PORT],…", "IP addresses, with a port unless it is 4420, IPv6 in brackets, no two equal")
 BASE_PATH = Kind(
     _base_path, "PATH", "a path below the pool, of letters, digits and . _ - between slashes, without . or .."

@@ -1,7 +1,9 @@
 """Shows the demonstration: a spinner on the step that is going on where there is a terminal, plain lines elsewhere."""
 
 import contextlib
+import re
 from collections.abc import Iterator
+from pathlib import Path
 
 from rich.console import Console
 from rich.live import Live
@@ -72,7 +74,9 @@ def open_view(*, full_lines: bool, picture: str | None = None) -> Iterator[RichV
     with live or contextlib.nullcontext():
         yield RichView(console, live, full_lines=full_lines)
     if picture is not None:
-        console.save_svg(picture, title="rdscsi demo")
+        # Without the fonts of a web server far away: a picture in a repository shows itself.
+        drawn = re.sub(r"@font-face \{.*?\}", "", console.export_svg(title="rdscsi demo"), flags=re.DOTALL)
+        Path(picture).write_text(drawn)
 
 
 def _heading(step: Step) -> Table:

@@ -11,7 +11,7 @@ from contextlib import nullcontext, suppress
 
 from rdscsi.errors import AlreadyExists, DriverError, NotFinal, NotFound, NotPermittedNow, OperationPending
 from rdscsi.host.ports import Device, Mount, PathKind
-from rdscsi.journal import Json, Operation, StageRecord, TargetRecord, changes
+from rdscsi.journal import Json, Operation, OperationRecord, StageRecord, TargetRecord, changes
 from rdscsi.model import AccessMode, AccessType, NodePublishRequest
 from rdscsi.node import nodes, options, staged, staging
 from rdscsi.node.clearing import is_own
@@ -45,9 +45,9 @@ async def publish(machine: Machine, request: NodePublishRequest) -> None:
         await carry_out_publish(machine, operation)
 
 
-async def is_complete(machine: Machine, operation: Operation) -> bool:
+async def is_complete(machine: Machine, found: OperationRecord) -> bool:
     """Tell whether all that a publish intent asks for is there, so that only its commit is missing."""
-    wanted = _wanted(operation, machine.now())
+    wanted = _wanted(found, machine.now())
     try:
         _, device = await staged.get_device(machine, wanted.volume_id)
     except NotPermittedNow:
@@ -242,7 +242,7 @@ def _intent(wanted: TargetRecord) -> dict[str, Json]:
     }
 
 
-def _wanted(operation: Operation, now: float) -> TargetRecord:
+def _wanted(operation: Operation | OperationRecord, now: float) -> TargetRecord:
     asked = operation.request
     return TargetRecord(
         target_path=operation.subject,

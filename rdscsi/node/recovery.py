@@ -108,14 +108,13 @@ class Recovery:
         now = await machine.journal.operation_record(found.id)
         if now is None or now.state != "open":
             return
-        patient = trio.current_time() - self._wanted.get(volume_id, self._started) < PATIENCE_SECONDS
+        complete = found.kind in _CARRIED_OUT or await _COMPLETE[found.kind](machine, found)
+        waited = trio.current_time() - self._wanted.get(volume_id, self._started)
+        if not complete and waited < PATIENCE_SECONDS:
+            raise OperationPending(f"{found.subject}: half made; its caller has not come back yet")
         async with machine.journal.operation(found.kind, found.subject, found.request) as operation:
-            if found.kind in _CARRIED_OUT:
-                await _CARRIED_OUT[found.kind](machine, operation)
-            elif await _COMPLETE[found.kind](machine, operation):
-                await _REALISED[found.kind](machine, operation)
-            elif patient:
-                raise OperationPending(f"{found.subject}: half made; its caller has not come back yet")
+            if complete:
+                await (_CARRIED_OUT | _REALISED)[found.kind](machine, operation)
             else:
                 error = Abandoned(f"{found.subject}: nobody asked for it again within {PATIENCE_SECONDS:g} s")
                 await _UNDONE[found.kind](machine, operation, error)
@@ -141,7 +140,7 @@ _CARRIED_OUT: dict[str, _Way] = {
     UNPUBLISH: publishing.carry_out_unpublish,
     EXPAND: expansion.carry_out,
 }
-_COMPLETE: dict[str, Callable[[Machine, Operation], Awaitable[bool]]] = {
+_COMPLETE: dict[str, Callable[[Machine, OperationRecord], Awaitable[bool]]] = {
     STAGE: staging.is_complete,
     PUBLISH: publishing.is_complete,
 }

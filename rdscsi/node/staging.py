@@ -31,7 +31,7 @@ from rdscsi.errors import (
     OperationPending,
 )
 from rdscsi.host.ports import Device, Mount
-from rdscsi.journal import Operation, StageRecord, changes
+from rdscsi.journal import Operation, OperationRecord, StageRecord, changes
 from rdscsi.model import AccessType, StageRequest
 from rdscsi.node import clearing, formatting, identity, mounting, nodes, options, wishes
 from rdscsi.node.clearing import Scene
@@ -83,9 +83,9 @@ async def is_intact(machine: Machine, record: StageRecord) -> bool:
     return bool(at) and at[-1].number == device.number and mounting.usable(at[-1], readonly=readonly)
 
 
-async def is_complete(machine: Machine, operation: Operation) -> bool:
+async def is_complete(machine: Machine, found: OperationRecord) -> bool:
     """Tell whether all that an intent asks for is there, so that only its commit is missing."""
-    wish = wishes.of_intent(operation.subject, operation.request)
+    wish = wishes.of_intent(found.subject, found.request)
     record = await machine.journal.stage(wish.volume_id)
     if record is None or not wish.continues(record):
         return False

@@ -49,10 +49,10 @@ def test_a_flag_wins_over_environment_over_file_over_default(complete: dict[str,
 
 
 def test_values_of_a_file_keep_their_toml_types(complete: dict[str, object]) -> None:
-    file = complete | {"fence-proven": True, "overcommit": 1.5, "reserve-bytes": "2Gi", "default-capacity": 1 << 20}
+    file = complete | {"rds-insecure-skip-host-key": True, "overcommit": 1.5, "reserve-bytes": "2Gi", "default-capacity": 1 << 20}
     _, controller = read_controller(Sources({}, {}, file))
     assert controller.portals == (Portal("192.0.2.1", 4420), Portal("2001:db8::1", 4421))
-    assert (controller.fence_proven, controller.overcommit) == (True, 1.5)
+    assert (controller.rds_insecure_skip_host_key, controller.overcommit) == (True, 1.5)
     assert (controller.reserve_bytes, controller.default_capacity) == (2 * GIB, 1 << 20)
 
 

@@ -1,8 +1,6 @@
 """The right to change one subject: intent first, one commit point, and the finality rule for whatever goes wrong."""
 
 import errno
-import io
-import json
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -21,6 +19,7 @@ from rdscsi.journal import Change, Journal, Json, Operation, OperationRecord, ch
 from rdscsi.journal.operation import finality
 from rdscsi.journal.records import OperationState
 from rdscsi.observe import logs
+from rdscsi.testing.logbook import open_logbook
 
 REQUEST: dict[str, Json] = {"size": 1, "names": ["a"]}
 
@@ -130,16 +129,12 @@ class TestTheWayThatGoesWell:
         assert record.last_step.name == "export"
 
     async def test_events_inside_carry_its_id(self, journal: Journal) -> None:
-        stream = io.StringIO()
-        logs.configure("debug", "json", stream)
-        try:
+        with open_logbook() as log:
             async with journal.operation("create", "v/1", REQUEST) as operation:
                 logs.get_log().info("inside")
                 await operation.finish()
             logs.get_log().info("outside")
-        finally:
-            logs.configure()
-        events = {event["event"]: event for event in map(json.loads, stream.getvalue().splitlines())}
+        events = {event["event"]: event for event in log.events()}
         assert events["inside"]["operation"] == operation.id
         assert "operation" not in events["outside"]
 

@@ -1,7 +1,5 @@
 """Starts: a file that is fresh, used, restored, damaged, lost or a stranger's, and crashes between the steps of one."""
 
-import io
-import json
 import os
 import shutil
 import sqlite3
@@ -16,21 +14,15 @@ from journal_sample import BARE, SMALL, VOLUME, names_in, opened
 from rdscsi.errors import JournalFailed, SettingsInvalid
 from rdscsi.journal import Journal, changes, files, lock, migrations, open_journal, schema
 from rdscsi.journal.reading import read_journal
-from rdscsi.observe import logs
+from rdscsi.testing.logbook import Logbook, open_logbook
 
 NOW = 1_800_000_000.0  # 2027-01-15T08:00:00Z
 
 
 @pytest.fixture
-def log() -> Iterator[io.StringIO]:
-    stream = io.StringIO()
-    logs.configure("debug", "json", stream)
-    yield stream
-    logs.configure()
-
-
-def told(log: io.StringIO, event: str) -> list[dict[str, object]]:
-    return [one for one in map(json.loads, log.getvalue().splitlines()) if one["event"] == event]
+def log() -> Iterator[Logbook]:
+    with open_logbook() as book:
+        yield book
 
 
 async def start(path: Path, *, at: float = NOW) -> Journal:
@@ -109,7 +101,7 @@ DAMAGE: dict[str, tuple[Callable[[Path], None], str]] = {
 
 @pytest.mark.parametrize(("damage", "reason"), DAMAGE.values(), ids=DAMAGE)
 async def test_a_damaged_journal_is_put_aside_whole_and_a_fresh_one_takes_its_place(
-    path: Path, damage: Callable[[Path], None], reason: str, log: io.StringIO
+    path: Path, damage: Callable[[Path], None], reason: str, log: Logbook
 ) -> None:
     former = (await start(path)).id
     damage(path)
@@ -121,7 +113,7 @@ async def test_a_damaged_journal_is_put_aside_whole_and_a_fresh_one_takes_its_pl
     kept = path.with_name("journal.db.broken-20270115T080000Z")
     assert journal.set_aside == kept
     assert kept.read_bytes() == content
-    (event,) = told(log, "journal.set_aside")
+    (event,) = log.events("journal.set_aside")
     assert (event["level"], event["journal"], event["kept"]) == ("error", str(path), str(kept))
     assert reason in str(event["reason"])
     with read_journal(path) as reading:
@@ -173,12 +165,12 @@ async def test_a_crash_while_putting_aside_loses_nothing(path: Path, moved: int)
     assert [one.read_bytes() for one in logs_kept] == [b"log of the broken one-wal"]
 
 
-async def test_a_journal_that_is_gone_is_made_anew_and_said_to_be(path: Path, log: io.StringIO) -> None:
+async def test_a_journal_that_is_gone_is_made_anew_and_said_to_be(path: Path, log: Logbook) -> None:
     former = (await start(path)).id
     path.unlink()
     journal = await start(path)
     assert (journal.fresh, journal.set_aside) == (True, None)
-    (event,) = told(log, "journal.gone")
+    (event,) = log.events("journal.gone")
     assert event["id"] == former
     with read_journal(path) as reading:
         assert reading.situation.set_aside == f"{former} is gone"

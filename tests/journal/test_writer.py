@@ -1,7 +1,5 @@
 """Group commit: who shares a transaction, who fails alone, what ends everybody, and what a caller is told."""
 
-import io
-import json
 import sqlite3
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -19,7 +17,7 @@ from rdscsi.journal.ballast import Ballast
 from rdscsi.journal.engine import make_engine
 from rdscsi.journal.threads import SqlThread
 from rdscsi.journal.writer import LINGER_SECONDS, Moment, Work, Writer
-from rdscsi.observe import logs
+from rdscsi.testing.logbook import Logbook, open_logbook
 
 Statement = Callable[[sa.Connection], None]
 
@@ -33,11 +31,9 @@ def file(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def log() -> Iterator[io.StringIO]:
-    stream = io.StringIO()
-    logs.configure("debug", "json", stream)
-    yield stream
-    logs.configure()
+def log() -> Iterator[Logbook]:
+    with open_logbook() as book:
+        yield book
 
 
 def kept(file: Path) -> list[int]:
@@ -240,15 +236,14 @@ async def test_riders_cause_a_transaction_when_none_comes(file: Path, autojump_c
 
 
 async def test_a_rider_that_fails_is_counted_told_and_harms_nobody(
-    file: Path, autojump_clock: MockClock, log: io.StringIO
+    file: Path, autojump_clock: MockClock, log: Logbook
 ) -> None:
     async with writing(file, inline=True) as writer:
         writer.ride(riding("word"))
         await writer.submit(keep(2))
     assert kept(file) == [2]
     assert writer.statistics().lost_riders == 1
-    (told,) = [json.loads(line) for line in log.getvalue().splitlines()]
-    assert told["event"] == "journal.breadcrumb_lost"
+    assert len(log.events("journal.breadcrumb_lost")) == 1
 
 
 async def test_closing_commits_what_is_queued_and_takes_no_more(file: Path) -> None:

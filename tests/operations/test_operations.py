@@ -1,7 +1,5 @@
 """Operations apart from the RPCs that ask for them: joining, refusing, deadlines, cancellation, draining."""
 
-import io
-import json
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -17,8 +15,8 @@ from rdscsi.errors import (
     OutcomeUnknown,
     ShuttingDown,
 )
-from rdscsi.observe import logs
 from rdscsi.operations import Operations
+from rdscsi.testing.logbook import Logbook, open_logbook
 
 DEADLINE = 60.0
 
@@ -63,15 +61,9 @@ class Caller:
 
 
 @pytest.fixture
-def log() -> Iterator[io.StringIO]:
-    stream = io.StringIO()
-    logs.configure("debug", "json", stream)
-    yield stream
-    logs.configure()
-
-
-def events(log: io.StringIO, name: str) -> list[dict[str, object]]:
-    return [event for event in map(json.loads, log.getvalue().splitlines()) if event["event"] == name]
+def log() -> Iterator[Logbook]:
+    with open_logbook() as book:
+        yield book
 
 
 def calling(operations: Operations, nursery: trio.Nursery, work: Work) -> Callable[[str, str], Caller]:
@@ -147,7 +139,7 @@ async def test_a_caller_that_goes_away_ends_its_wait_only() -> None:
         assert not work.cancelled
 
 
-async def test_all_callers_gone_and_the_operation_ends_in_the_log(log: io.StringIO) -> None:
+async def test_all_callers_gone_and_the_operation_ends_in_the_log(log: Logbook) -> None:
     async with trio.open_nursery() as nursery:
         operations = Operations(nursery, deadline=DEADLINE)
         work = Work(AlreadyExists("taken"))
@@ -159,7 +151,7 @@ async def test_all_callers_gone_and_the_operation_ends_in_the_log(log: io.String
         work.go.set()
         await wait_all_tasks_blocked()
         assert operations.running == 0
-    (event,) = events(log, "operation.ended_alone")
+    (event,) = log.events("operation.ended_alone")
     assert event["outcome"] == "AlreadyExists: taken"
     assert (event["rpc"], event["rpc_id"], event["subject"]) == ("CreateVolume", "r1", "a")
 
@@ -186,6 +178,7 @@ async def test_the_deadline_is_the_operations_own(autojump_clock: MockClock) -> 
         with pytest.raises(OperationPending, match=r"a: not finished within 60 s"):  # a late joiner gets no more time
             await operations.run("a", "x", work)
         assert trio.current_time() - began == pytest.approx(1)
+        await wait_all_tasks_blocked()
         assert isinstance(first.got, OperationPending)
         assert work.cancelled
         again = Work()
@@ -246,7 +239,7 @@ def depth(error: BaseException) -> int:
 
 
 @pytest.mark.parametrize("bug", [ZeroDivisionError("oops"), ExceptionGroup("two", [KeyError("k"), Busy("b")])])
-async def test_a_bug_is_logged_with_its_traceback_and_stops_one_subject_only(bug: Exception, log: io.StringIO) -> None:
+async def test_a_bug_is_logged_with_its_traceback_and_stops_one_subject_only(bug: Exception, log: Logbook) -> None:
     async with trio.open_nursery() as nursery:
         operations = Operations(nursery, deadline=DEADLINE)
         work = Work()
@@ -263,13 +256,13 @@ async def test_a_bug_is_logged_with_its_traceback_and_stops_one_subject_only(bug
         work.go.set()
         await wait_all_tasks_blocked()
         assert other.got == "made"
-    (event,) = events(log, "operation.bug")
+    (event,) = log.events("operation.bug")
     assert "Traceback" in str(event["exception"])
     assert "in breaks" in str(event["exception"])
     assert event["subject"] == "a"
 
 
-async def test_a_bug_that_the_journal_turned_into_pending_is_logged_too(log: io.StringIO) -> None:
+async def test_a_bug_that_the_journal_turned_into_pending_is_logged_too(log: Logbook) -> None:
     async with trio.open_nursery() as nursery:
         operations = Operations(nursery, deadline=DEADLINE)
 
@@ -282,7 +275,7 @@ async def test_a_bug_that_the_journal_turned_into_pending_is_logged_too(log: io.
         for work in (translated, meant):
             with pytest.raises(OperationPending):
                 await operations.run("a", "x", work)
-    (event,) = events(log, "operation.bug")
+    (event,) = log.events("operation.bug")
     assert "ZeroDivisionError: oops" in str(event["exception"])
 
 
@@ -338,7 +331,7 @@ class TestDrain:
             assert results == ["made"]
 
     async def test_it_cancels_what_is_left_after_the_grace_period(
-        self, autojump_clock: MockClock, log: io.StringIO
+        self, autojump_clock: MockClock, log: Logbook
     ) -> None:
         async with trio.open_nursery() as nursery:
             operations = Operations(nursery, deadline=DEADLINE)
@@ -352,7 +345,7 @@ class TestDrain:
             await wait_all_tasks_blocked()
             assert work.cancelled
             assert isinstance(caller.got, ShuttingDown)
-        assert [one["subject"] for one in events(log, "operation.cut_short")] == ["a"]
+        assert [one["subject"] for one in log.events("operation.cut_short")] == ["a"]
 
     async def test_it_sees_the_end_of_what_it_cancelled(self, autojump_clock: MockClock) -> None:
         async with trio.open_nursery() as nursery:

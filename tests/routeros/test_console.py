@@ -1,27 +1,23 @@
 """Console over a transport in memory: what is raised, what is logged, what the observer is told."""
 
-import io
-import json
 from collections.abc import Callable, Iterator
 
 import pytest
 import trio
 
 from rdscsi.errors import DeviceUnavailable, OutcomeUnknown
-from rdscsi.observe import logs
 from rdscsi.routeros.console import Console, Outcome, ParseRefused, RunTimeRefused
 from rdscsi.routeros.redaction import redact
 from rdscsi.routeros.transport import AnswerLost, TransportStatistics
+from rdscsi.testing.logbook import Logbook, open_logbook
 
 N = "0123456789abcdef"
 
 
 @pytest.fixture
-def log() -> Iterator[io.StringIO]:
-    stream = io.StringIO()
-    logs.configure("debug", "json", stream)
-    yield stream
-    logs.configure()
+def log() -> Iterator[Logbook]:
+    with open_logbook() as book:
+        yield book
 
 
 class Scripted:
@@ -156,15 +152,15 @@ async def test_every_line_gets_a_nonce_of_its_own() -> None:
     assert len({line for line, _ in transport.asked}) == 2
 
 
-async def test_one_log_line_tells_of_each_command_without_its_secrets(log: io.StringIO) -> None:
+async def test_one_log_line_tells_of_each_command_without_its_secrets(log: Logbook) -> None:
     world = printing(f"{N}B", f"{N}Einvalid value for argument password", f"{N}D")
     with pytest.raises(RunTimeRefused):
         await world.console.execute('/disk/set 0 nvme-tcp-server-password="hush \\" hush" slot="s"', deadline=1)
-    (event,) = map(json.loads, log.getvalue().splitlines())
+    (event,) = log.events()
     assert event["event"] == "console"
     assert event["line"] == '/disk/set 0 nvme-tcp-server-password=*** slot="s"'
     assert event["outcome"] == "run-time-error"
-    assert "hush" not in log.getvalue() + str(world.told)
+    assert "hush" not in log.text + str(world.told)
 
 
 @pytest.mark.parametrize(

@@ -117,7 +117,8 @@ async def test_waiting_lines_are_served_in_order_of_arrival_over_few_links(autoj
             nursery.start_soon(partial(pool.run, name, deadline=60))
             await trio.testing.wait_all_tasks_blocked()
         assert pool.statistics().waiting == 9
-    assert appliance.received == names
+    pairs = [set(appliance.received[at : at + 2]) for at in range(0, 9, 2)]  # the two links go on at the same moment
+    assert pairs == [set(names[at : at + 2]) for at in range(0, 9, 2)]
     assert len(appliance.links) == 2
 
 
@@ -136,7 +137,7 @@ async def test_the_deadline_covers_queueing_and_nothing_was_sent(autojump_clock:
     async with pool_over(appliance, connections=1) as pool, trio.open_nursery() as nursery:
         nursery.start_soon(partial(pool.run, "first", deadline=60))
         await trio.testing.wait_all_tasks_blocked()
-        with pytest.raises(DeviceUnavailable, match=r"not sent within 0\.5 s: .*1 in the making"):
+        with pytest.raises(DeviceUnavailable, match=r"not sent within 0\.5 s: 1 connections, 0 in the making, 0 other"):
             await pool.run("second", deadline=0.5)
         with pytest.raises(DeviceUnavailable):
             await pool.run("third", deadline=-1)
@@ -380,13 +381,12 @@ async def test_whatever_is_cancelled_or_lost_every_line_is_sent_at_most_once(
     appliance.mute_links = {number for number in range(60) if dice.random() < 0.2}
     outcomes: Counter[str] = Counter()
 
-    async def send(pool: Pool, number: int) -> None:
-        await trio.sleep(dice.random() * 60)
-        line = f"{dice.choice(['say', 'say', 'say', 'hang', 'drop'])} {number}"
-        outcome = "cancelled"
-        with trio.move_on_after(dice.choice([0, 0.5, 1, 3, 100])):
+    async def send(pool: Pool, number: int, start: float, word: str, patience: float, deadline: float) -> None:
+        await trio.sleep(start)
+        line, outcome = f"{word} {number}", "cancelled"
+        with trio.move_on_after(patience):
             try:
-                await pool.run(line, deadline=dice.choice([0, 0.5, 1.1, 5, 40]))
+                await pool.run(line, deadline=deadline)
                 outcome = "done"
             except AnswerLost:
                 outcome = "unknown"
@@ -397,7 +397,9 @@ async def test_whatever_is_cancelled_or_lost_every_line_is_sent_at_most_once(
 
     async with pool_over(appliance, connections=3) as pool, trio.open_nursery() as nursery:
         for number in range(100):
-            nursery.start_soon(send, pool, number)
+            word = dice.choice(["say", "say", "say", "hang", "drop"])
+            patience, deadline = dice.choice([0, 0.5, 1, 3, 100]), dice.choice([0, 0.5, 1.1, 5, 40])
+            nursery.start_soon(send, pool, number, dice.random() * 300, word, patience, deadline)
     lines = [line for line in appliance.received if line != PING_LINE]
     assert len(set(lines)) == len(lines)
     assert outcomes.total() == 100

@@ -92,7 +92,7 @@ async def test_connections_dropped_again_and_again_end_in_no_deadlock(
     async with realistic(tmp_path) as world, world.process() as process:
         before, promises = holdings(world.appliance), Promises()
         for kind in ("drop-before", "drop-after", "truncate"):
-            world.faults.add(kind, chance=0.15)  # type: ignore[arg-type]
+            world.faults.add(kind, chance=0.15)
         await lives(world, process, promises)
         await settled(world, process)
         assert await violations(world.appliance, process.journal, promises, before) == []
