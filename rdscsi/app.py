@@ -5,6 +5,7 @@ half, the server innermost. A signal drains from the inside out; whatever is cut
 the next start takes up. Modules of a half are imported only where it is served: a node never loads the SSH client.
 """
 
+import asyncio
 import os
 import signal
 from collections.abc import AsyncIterator, Iterator
@@ -14,7 +15,8 @@ from dataclasses import dataclass, field
 import trio
 
 from rdscsi.config import ControllerSettings, NodeSettings, ProcessSettings
-from rdscsi.csi.loop import open_loop
+from rdscsi.csi.identity import ready
+from rdscsi.csi.loop import crossed, open_loop
 from rdscsi.csi.ports import ControllerPort, NodePort
 from rdscsi.csi.server import Server, open_server
 from rdscsi.errors import DriverError, SettingsInvalid
@@ -90,7 +92,36 @@ async def _serve(process: ProcessSettings, controller: ControllerSettings | None
             server = await stack.enter_async_context(
                 open_server(process, controller=serving.controller, node=serving.node)
             )
-            await _drained(await _wait_signal(signals), signals, server, serving, process.drain_seconds)
+            # Known to the outside last, and gone from there first: kubelet must not find a driver that drains.
+            async with _open_faces(process, node, serving, server):
+                name = await _wait_signal(signals)
+            await _drained(name, signals, server, serving, process.drain_seconds)
+
+
+@asynccontextmanager
+async def _open_faces(
+    process: ProcessSettings, node: NodeSettings | None, serving: _Serving, server: Server
+) -> AsyncIterator[None]:
+    """Answer health checks and keep the node half registered with kubelet, where the settings ask for it."""
+    async with AsyncExitStack() as stack:
+        if process.health_endpoint is not None:
+            from rdscsi.health import Checks, open_health
+
+            checks = Checks(alive=_turns, ready=lambda: ready((serving.controller, serving.node)))
+            await stack.enter_async_context(open_health(process.health_endpoint, checks))
+        nursery = await stack.enter_async_context(trio.open_nursery())
+        if node is not None and node.registration_dir is not None and node.kubelet_endpoint is not None:
+            from rdscsi.registration import Registration, keep_registered
+
+            registration = Registration(node.registration_dir, node.kubelet_endpoint)
+            nursery.start_soon(keep_registered, registration, server.endpoint)
+        yield
+        nursery.cancel_scope.cancel()
+
+
+async def _turns() -> None:
+    """Go round the asyncio loop once; Trio's is the one that runs this."""
+    await crossed(asyncio.sleep, 0)
 
 
 @asynccontextmanager

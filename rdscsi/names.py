@@ -30,6 +30,12 @@ _BACKEND = re.compile(r"[a-z0-9](?:[-a-z0-9]{0,30}[a-z0-9])?")
 _OPERATION_ID = re.compile(rf"[{_BASE32}]{{{OPERATION_ID_LENGTH}}}")
 _SUBNQN = re.compile(rf"{re.escape(NQN_PREFIX)}:(?P<slot>{_SLOT.pattern}):(?P<epoch>[{_BASE32}]{{{EPOCH_LENGTH}}})")
 _NODE_NAME = re.compile(r"[A-Za-z0-9](?:[-A-Za-z0-9._]{0,117}[A-Za-z0-9])?")
+# An IPv6 address with a port stands in brackets; no zone (`%eth0`), which means something on one machine only.
+_PORTAL = re.compile(
+    r"\[(?P<bracketed>[0-9a-f:.]+)\](?::(?P<bracketed_port>[0-9]{1,5}))?"
+    r"|(?P<host>[0-9.]+):(?P<port>[0-9]{1,5})|(?P<bare>[0-9a-f:.]+)",
+    re.ASCII | re.IGNORECASE,
+)
 _BACKING = re.compile(rf"(?P<slot>{_SLOT.pattern})\.(?P<operation>{_OPERATION_ID.pattern})(?:\.img)?")
 
 
@@ -183,23 +189,15 @@ def hostnqn(cluster_id: str, of_node_id: str) -> str:
 
 def parse_portal(text: str, default_port: int = 4420) -> Portal | None:
     """Read `address`, `address:port` or `[address]:port`; None when it is not an IP literal with a valid port."""
-    host, port = _split_port(text, default_port)
+    match = _PORTAL.fullmatch(text)
+    if match is None:
+        return None
     try:
-        address = ipaddress.ip_address(host)
+        address = ipaddress.ip_address(match["bracketed"] or match["host"] or match["bare"])
     except ValueError:
         return None
+    port = int(match["port"] or match["bracketed_port"] or default_port)
     return Portal(str(address), port) if 0 < port < 65536 else None
-
-
-def _split_port(text: str, default_port: int) -> tuple[str, int]:
-    if text.startswith("["):
-        host, _, rest = text[1:].partition("]")
-        port = rest.removeprefix(":") if rest else str(default_port)
-    elif text.count(":") == 1:
-        host, _, port = text.partition(":")
-    else:
-        host, port = text, str(default_port)
-    return host, int(port) if port.isascii() and port.isdigit() else 0
 
 
 def render_publish_context(context: PublishContext) -> dict[str, str]:

@@ -14,7 +14,7 @@ from rdscsi.model import AccessMode, AccessType
 COMMENT_MAX_BYTES = 255  # not probed on hardware yet
 FORMAT = "rdscsi1"
 
-_FIELD = re.compile(r"[\x21-\x7e]*")
+_WORD = re.compile(r"[\x21-\x7e]+")
 _NODE_STATES = {"p": "published", "d": "dirty", "l": "left"}
 _MODES = {
     AccessMode.SINGLE_NODE_WRITER: "snw",
@@ -132,17 +132,17 @@ def render_tag(tag: Tag) -> str:
 
     Raises ValueError when even so it does not fit, or a field holds what a comment of ours must not.
     """
-    text = _render_tag(tag)
-    if len(text) > COMMENT_MAX_BYTES and tag.publication is not None:
+    words = _tag_words(tag)
+    if len(" ".join(words)) > COMMENT_MAX_BYTES and tag.publication is not None:
         short = tuple(
             node if node.node.startswith("#") else TaggedNode(hashed_node(node.node), node.state)
             for node in tag.publication.nodes
         )
-        text = _render_tag(replace(tag, publication=replace(tag.publication, nodes=short)))
-    return _checked(text)
+        words = _tag_words(replace(tag, publication=replace(tag.publication, nodes=short)))
+    return _joined(words)
 
 
-def _render_tag(tag: Tag) -> str:
+def _tag_words(tag: Tag) -> list[str]:
     fields = [
         FORMAT,
         "v",
@@ -157,7 +157,7 @@ def _render_tag(tag: Tag) -> str:
     ]
     if tag.publication is not None:
         fields += _publication_fields(tag.publication)
-    return " ".join([*fields, f"uuid={tag.backing_uuid}"])
+    return [*fields, f"uuid={tag.backing_uuid}"]
 
 
 def _publication_fields(publication: PublicationTag) -> list[str]:
@@ -191,7 +191,7 @@ def parse_tag(comment: str) -> Tag | None:
             publication=_parse_publication(fields) if "ep" in fields else None,
             backing_uuid=fields["uuid"],
         )
-        return tag if _render_tag(tag) == comment else None
+        return tag if " ".join(_tag_words(tag)) == comment else None
     except (KeyError, ValueError, IndexError):
         return None
 
@@ -234,9 +234,16 @@ class Marker:
 
 def render_marker(marker: Marker) -> str:
     """Render the marker's comment. Raises ValueError when it does not fit."""
-    return _checked(
-        f"{FORMAT} m cluster={marker.cluster_id} base={marker.base_path} fs={marker.fs_uuid} "
-        f"journal={marker.journal_id} token={marker.token_counter}:{marker.token_random}"
+    return _joined(
+        [
+            FORMAT,
+            "m",
+            f"cluster={marker.cluster_id}",
+            f"base={marker.base_path}",
+            f"fs={marker.fs_uuid}",
+            f"journal={marker.journal_id}",
+            f"token={marker.token_counter}:{marker.token_random}",
+        ]
     )
 
 
@@ -259,10 +266,11 @@ def _fields(comment: str, positional: int) -> tuple[list[str], dict[str, str]]:
     return words[:positional], {key: value for key, _, value in pairs}
 
 
-def _checked(text: str) -> str:
+def _joined(words: list[str]) -> str:
+    text = " ".join(words)
     if len(text) > COMMENT_MAX_BYTES:
         raise ValueError(f"a comment of {len(text)} bytes is longer than {COMMENT_MAX_BYTES}: {text}")
-    for word in text.split(" "):
-        if not word or not _FIELD.fullmatch(word):
-            raise ValueError(f"a comment holds only printable ASCII words parted by single blanks: {text!r}")
+    for word in words:
+        if not _WORD.fullmatch(word):
+            raise ValueError(f"a comment holds only words of printable ASCII without blanks, not {word!r}")
     return text

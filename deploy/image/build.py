@@ -29,6 +29,8 @@ HERE = ROOT / "deploy" / "image"
 LOCK = ROOT / "deploy" / "requirements" / "run.txt"
 NAME = "rdscsi:dev"
 SBOM = "usr/share/sbom/rdscsi.spdx.json"
+SERVED = ("rdscsi.cli.main", "rdscsi.app", "rdscsi.controller.opening", "rdscsi.node.node", "rdscsi.registration")
+"""What both halves import in the end; all of it must be in the image."""
 LARGEST = 150_000_000
 _KEEP = 4
 
@@ -145,6 +147,8 @@ def make_driver_layer(work: Path, ground: Path, recipe: Recipe, name: str) -> La
     root.mkdir()
     wheels.install_driver(ROOT, work, root, recipe.python)
     tree.compile_bytecode(ground / "root", root, recipe.python, wheels.PLACE.format(recipe.python))
+    places = [root / wheels.PLACE.format(recipe.python), ground / "root" / wheels.PLACE.format(recipe.python)]
+    tree.check_imports(ground / "root", recipe.python, places, SERVED)
     (root / SBOM).parent.mkdir(parents=True)
     (root / SBOM).write_text((ground / "sbom.json").read_text().replace(f'"{NAME}"', f'"{name}"'))
     archive.write_layer(root, work / "driver.tgz")

@@ -228,9 +228,9 @@ inline observe() {                      /* Device.observe, Device.inventory */
 inline judge() {                        /* judgement._compared, and the repair it wants */
   d_step { if
     :: r != DONE -> skip
-    :: r == DONE && rec[c] == 0 -> rec[c] = s; whole = true                                 /* LEARN */
+    :: r == DONE && rec[c] == 0 -> rec[c] = s                                               /* LEARN, then look again */
     :: r == DONE && rec[c] != 0 && GEN(s) < GEN(rec[c]) && TAKE_BACK && !STOOD -> v = rec[c]; open[c] = 0
-    :: r == DONE && rec[c] != 0 && GEN(s) < GEN(rec[c]) && !(TAKE_BACK && !STOOD) -> rec[c] = s; open[c] = 0; whole = true
+    :: r == DONE && rec[c] != 0 && GEN(s) < GEN(rec[c]) && !(TAKE_BACK && !STOOD) -> rec[c] = s; open[c] = 0
     :: r == DONE && rec[c] != 0 && GEN(s) >= GEN(rec[c]) && open[c] != 0 -> whole = true     /* UNFINISHED */
     :: r == DONE && rec[c] != 0 && GEN(s) > GEN(rec[c]) && open[c] == 0 -> rec[c] = s         /* LEARN, then look again */
     :: r == DONE && rec[c] != 0 && GEN(s) == GEN(rec[c]) && open[c] == 0 && s != rec[c] -> quar[c] = true; whole = true
@@ -347,8 +347,8 @@ call:
     fi;
     /* the intent: a live request is a new wish; an open one is taken up only where it was left (law 5) */
     atomic { if
-      :: r == DONE && waits[c] -> open[c] = t; node[c] = n; oraw[c] = a; ogen[c] = GEN(rec[c])
-      :: r == DONE && !waits[c] && GENERATION && GEN(s) != ogen[c] && GEN(s) != ogen[c] + 1 -> open[c] = 0; ans = HELP; t = 0;
+      :: r == DONE && waits[c] -> open[c] = t; node[c] = n; oraw[c] = a; ogen[c] = GEN(s)
+      :: r == DONE && !waits[c] && GENERATION && GEN(s) != ogen[c] && GEN(s) != ogen[c] + 1 -> open[c] = 0; ans = HELP; t = 0; whole = false;
            printf("controller %d: an intent that is not from here is closed\n", c)
       :: else
       fi };
@@ -390,7 +390,7 @@ inline call_(what) {
   if
   :: atomic { reply != 0 -> if :: reply != MAYBE -> tries = 0 :: else fi }
 #if NC > 1
-  :: atomic { reply == 0 && lease != k -> ask[k] = 0; askN[k] = 0; askRaw[k] = 0; waits[k] = false; reply = MAYBE; tries-- }
+  :: atomic { reply == 0 && lease != k -> ask[k] = 0; askN[k] = 0; askRaw[k] = 0; waits[k] = false; reply = MAYBE; tries = (tries > 0 -> tries - 1 : 0) }
 #endif
   fi;
   if :: reply == HELP -> helped = true; HOLDS(PERSON_OK, "BROKEN SETTLE: a person must look\n") :: else fi;

@@ -538,7 +538,7 @@ inline call(what) {
   if
   :: atomic { reply != 0 -> skip }
 #if NC > 1
-  :: atomic { reply == 0 && lease != k -> ask[k] = 0; waits[k] = false; reply = MAYBE; tries-- }   /* turns to the other one */
+  :: atomic { reply == 0 && lease != k -> ask[k] = 0; waits[k] = false; reply = MAYBE; tries = (tries > 0 -> tries - 1 : 0) }   /* turns to the other one */
 #endif
   fi;
   if

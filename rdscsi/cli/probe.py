@@ -60,7 +60,8 @@ def run(args: argparse.Namespace) -> int:
         wanted = [f"--{name}" for name in missing] or ["--host-key-file, or --insecure"]
         print(f"rdscsi probe: {', '.join(wanted)} is required", file=sys.stderr)
         return 2
-    return asyncio.run(_probe(args))
+    with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:
+        return runner.run(_probe(args))
 
 
 async def _probe(args: argparse.Namespace) -> int:

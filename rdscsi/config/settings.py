@@ -47,6 +47,14 @@ def _host_name() -> str:
     return socket.gethostname().lower()
 
 
+def _one_port(portals: tuple[Portal, ...]) -> str:
+    """`nvme-tcp-server-port` is a property of the disk item (RouterOS 7.21): one port on all addresses."""
+    ports = sorted({portal.trsvcid for portal in portals})
+    if len(ports) < 2:
+        return ""
+    return f"ports {', '.join(map(str, ports))}: RouterOS exports a disk at one port, so all portals must name the same"
+
+
 def _operation_outlives_window(operation: float, command: float) -> str:
     return "" if operation > command else "an operation takes several commands, so its deadline must be the longer one"
 
@@ -107,6 +115,7 @@ class ControllerSettings:
         _readable("rds-key-file"),
         _readable("rds-host-key-file"),
         Check(("operation-deadline", "command-deadline"), _operation_outlives_window),
+        Check(("portals",), _one_port),
     )
 
     backend: str = setting(
@@ -170,6 +179,10 @@ class NodeSettings:
         Check(
             ("loop-exports-dir", "host-backend"),
             lambda exports, backend: "required with host-backend=loop" if backend == "loop" and not exports else "",
+        ),
+        Check(
+            ("kubelet-endpoint", "registration-dir"),
+            lambda path, directory: "" if bool(path) == bool(directory) else "goes with registration-dir: both or none",
         ),
     )
 

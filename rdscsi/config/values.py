@@ -18,6 +18,9 @@ from rdscsi.model import Portal
 T = TypeVar("T")
 
 _UNITS = {"": 1, "Ki": 1 << 10, "Mi": 1 << 20, "Gi": 1 << 30, "Ti": 1 << 40, "Pi": 1 << 50}
+_LONGEST_BASE_PATH = 64
+"""With a cluster id of 64 the marker's comment just fits its 255 bytes (`rdscsi.tags`)."""
+
 _LONGEST_SOCKET_PATH = 107
 """`sun_path` of Linux' `struct sockaddr_un` holds 108 bytes, the closing zero included (unix(7))."""
 
@@ -175,6 +178,8 @@ def _base_path(text: str) -> str:
     parts = text.strip("/").split("/")
     if text == "":
         return ""
+    if len("/".join(parts)) > _LONGEST_BASE_PATH:
+        raise ValueError(text)
     if not all(re.fullmatch(r"[A-Za-z0-9._-]{1,64}", part, re.ASCII) and part not in (".", "..") for part in parts):
         raise ValueError(text)
     return "/".join(parts)
@@ -202,7 +207,7 @@ ENDPOINT = Kind(
 TCP_ENDPOINT = Kind(_tcp_endpoint, "HOST:PORT", "host:port, an IPv6 host in brackets, or nothing")
 PORTALS = Kind(_portals, "IP[:PORT],…", "IP addresses, with a port unless it is 4420, IPv6 in brackets, no two equal")
 BASE_PATH = Kind(
-    _base_path, "PATH", "a path below the pool, of letters, digits and . _ - between slashes, without . or .."
+    _base_path, "PATH", "a path below the pool of at most 64 letters, digits and . _ - between slashes, without . or .."
 )
 PATH = Kind(_path, "PATH", "a path on this machine")
 OPTIONAL_PATH = Kind(_optional_path, "PATH", "a path on this machine, or nothing")
@@ -211,9 +216,9 @@ FLAG = Kind(_flag, "true|false", "true or false")
 PORT = Kind(_whole(1, 65535), "PORT", "a TCP port, 1 to 65535")
 HOST = Kind(_matching(r"[A-Za-z0-9][A-Za-z0-9.-]{0,252}|[0-9a-fA-F:]{2,45}"), "HOST", "a host name or an IP address")
 CLUSTER_ID = Kind(
-    _matching(r"[!-~]([ -~]{0,126}[!-~])?"),
+    _matching(r"[!-~]{1,64}"),
     "ID",
-    "1 to 128 printable ASCII characters (the UID of the kube-system namespace)",
+    "1 to 64 printable ASCII characters without blanks (the UID of the kube-system namespace)",
 )
 BACKEND = Kind(_accepted(names.is_backend), "NAME", "1 to 32 lower-case letters, digits and inner dashes")
 SLOT = Kind(

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from rdscsi import names
-from rdscsi.errors import AlreadyExists, InvalidRequest
+from rdscsi.errors import AlreadyExists, InvalidRequest, UnexpectedAnswer
 from rdscsi.journal import Json, StageRecord
 from rdscsi.journal.records import StageState
 from rdscsi.model import AccessType, Portal, StageRequest
@@ -98,20 +98,24 @@ def of_request(request: StageRequest, staging_target_path: str, slot: str) -> Wi
 
 
 def of_intent(volume_id: str, request: Mapping[str, Json]) -> Wish:
-    """Read an intent's request."""
-    flags = request["options"]
-    assert isinstance(flags, Sequence)
-    return Wish(
-        volume_id=volume_id,
-        staging_target_path=str(request["staging_target_path"]),
-        subnqn=str(request["subnqn"]),
-        portals=parse_portals(str(request["portals"])),
-        access_type=AccessType(request["access_type"]),
-        access_mode=str(request["access_mode"]),
-        fs_type=str(request["fs_type"]),
-        options=tuple(map(str, flags)),
-        format_permit=str(request["format_permit"]),
-    )
+    """Read an intent's request. Raises UnexpectedAnswer for one that this version did not write."""
+    try:
+        flags = request["options"]
+        if not isinstance(flags, Sequence):
+            raise ValueError(flags)
+        return Wish(
+            volume_id=volume_id,
+            staging_target_path=str(request["staging_target_path"]),
+            subnqn=str(request["subnqn"]),
+            portals=parse_portals(str(request["portals"])),
+            access_type=AccessType(request["access_type"]),
+            access_mode=str(request["access_mode"]),
+            fs_type=str(request["fs_type"]),
+            options=tuple(map(str, flags)),
+            format_permit=str(request["format_permit"]),
+        )
+    except (KeyError, ValueError) as error:
+        raise UnexpectedAnswer(f"{volume_id}: its intent to stage cannot be read: {error!r}") from error
 
 
 def of_record(record: StageRecord) -> Wish:

@@ -18,8 +18,12 @@ _SECRET_KEY = re.compile(
 _WORD_START = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 _SHAPES = re.compile(
     r"-----BEGIN [A-Z0-9 ]*PRIVATE KEY-----.*?(?:-----END [A-Z0-9 ]*PRIVATE KEY-----|\Z)"
-    r"|\b(?P<key>password|passphrase|secret|authorization)(?P<sign>=|: ?)"
-    r"(?:\"(?:[^\"\\]|\\.)*(?:\"|\Z)|'[^']*(?:'|\Z)|(?:Bearer |Basic )?[^\s\"',;)}\]]+)",
+    r"|(?P<key>pass(?:word|wd|phrase)s?|secrets?|credentials?|authorization|private[-_ ]?keys?)"
+    # as in `key=`, `key: `, `"key": ` and `\"key\": `
+    r"(?P<sign>(?:\\*[\"'])?\s{0,3}[=:]\s{0,3})"
+    # a quoted value, with its own quotes escaped or all of it; something in brackets; or whatever ends with a blank
+    r"(?:\"(?:[^\"\\]|\\.)*(?:\"|\Z)|'(?:[^'\\]|\\.)*(?:'|\Z)|\\+(?P<quote>[\"']).*?(?:\\+(?P=quote)|\Z)"
+    r"|[{\[][^}\]]*(?:[}\]]|\Z)|(?:Bearer |Basic )?[^\s\"']+)",
     re.DOTALL | re.IGNORECASE,
 )
 
@@ -33,7 +37,7 @@ def scrub(value: object, *, key: str = "") -> object:
 
 
 def scrub_text(text: str) -> str:
-    """Take private keys in PEM form, and `password=…` and the like, out of a text."""
+    """Take private keys in PEM form, and `password=…` and the like, out of a text. Rather too much than too little."""
     return _SHAPES.sub(_replacement, text)
 
 

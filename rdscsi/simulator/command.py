@@ -8,7 +8,7 @@ import signal
 import sys
 from pathlib import Path
 
-from rdscsi.simulator import fault_command, switches
+from rdscsi.simulator import fault_command, loops, switches
 from rdscsi.simulator.appliance import Appliance
 from rdscsi.simulator.clock import SystemClock
 from rdscsi.simulator.control import Controls, ControlServer
@@ -230,7 +230,7 @@ def run(args: argparse.Namespace) -> int:
         return 2
     with appliance:
         try:
-            asyncio.run(_serve(appliance, server, args.seed))
+            loops.run(_serve(appliance, server, args.seed))
         except (OSError, ValueError) as error:
             print(f"rdscsi simulator: {error}", file=sys.stderr)
             return 2

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 import trio
 
+from rdscsi.simulator import loops
 from rdscsi.simulator.appliance import Appliance
 from rdscsi.simulator.faults import Faults
 from rdscsi.simulator.server import ServerOptions, SshServer
@@ -60,7 +61,7 @@ class _ServerThread(threading.Thread):
 
     def run(self) -> None:
         try:
-            asyncio.run(self._serve())
+            loops.run(self._serve())
         except Exception as error:  # noqa: BLE001 - handed to the Trio side, which raises it
             self.failure = error
         finally:

@@ -30,7 +30,7 @@ def complete(tmp_path: Path) -> dict[str, object]:
         "rds-key-file": str(key),
         "rds-host-key-file": str(host_key),
         "pool-slot": "pool1",
-        "portals": ["192.0.2.1", "[2001:db8::1]:4421"],
+        "portals": ["192.0.2.1:4421", "[2001:db8::1]:4421"],
     }
 
 
@@ -49,9 +49,14 @@ def test_a_flag_wins_over_environment_over_file_over_default(complete: dict[str,
 
 
 def test_values_of_a_file_keep_their_toml_types(complete: dict[str, object]) -> None:
-    file = complete | {"rds-insecure-skip-host-key": True, "overcommit": 1.5, "reserve-bytes": "2Gi", "default-capacity": 1 << 20}
+    file = complete | {
+        "rds-insecure-skip-host-key": True,
+        "overcommit": 1.5,
+        "reserve-bytes": "2Gi",
+        "default-capacity": 1 << 20,
+    }
     _, controller = read_controller(Sources({}, {}, file))
-    assert controller.portals == (Portal("192.0.2.1", 4420), Portal("2001:db8::1", 4421))
+    assert controller.portals == (Portal("192.0.2.1", 4421), Portal("2001:db8::1", 4421))
     assert (controller.rds_insecure_skip_host_key, controller.overcommit) == (True, 1.5)
     assert (controller.reserve_bytes, controller.default_capacity) == (2 * GIB, 1 << 20)
 
@@ -127,6 +132,14 @@ def test_loopback_and_sockets_need_no_permission(endpoint: str) -> None:
 def test_an_operation_must_outlive_a_command(complete: dict[str, object]) -> None:
     (found,) = mistakes(read_controller, Sources({"operation-deadline": "20"}, {}, complete))
     assert found.startswith("operation-deadline='20'")
+
+
+def test_all_portals_share_one_port(complete: dict[str, object]) -> None:
+    flags = {"portals": "192.0.2.1,192.0.2.2:4421,[2001:db8::1]:4420"}
+    (found,) = mistakes(read_controller, Sources(flags, {}, complete))
+    assert found.startswith("portals='192.0.2.1,192.0.2.2:4421,[2001:db8::1]:4420' (--portals): ports 4420, 4421: ")
+    _, controller = read_controller(Sources({"portals": "192.0.2.1:4421,192.0.2.2:4421"}, {}, complete))
+    assert [portal.trsvcid for portal in controller.portals] == [4421, 4421]
 
 
 def test_the_loop_backend_needs_its_directory() -> None:

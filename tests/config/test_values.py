@@ -2,6 +2,7 @@
 
 import contextlib
 from typing import Any
+from uuid import UUID
 
 import pytest
 from hypothesis import given
@@ -11,6 +12,7 @@ from rdscsi.config import values
 from rdscsi.config.definition import definitions
 from rdscsi.config.settings import SECTIONS
 from rdscsi.config.values import Kind
+from rdscsi.tags import Marker, parse_marker, render_marker
 
 
 def accepts(kind: Kind[Any], text: str) -> bool:
@@ -75,7 +77,7 @@ def test_refused_endpoints(text: str) -> None:
     assert not accepts(values.ENDPOINT, text)
 
 
-@pytest.mark.parametrize("text", ["a/../b", "..", "a//b", 'a"b', "a b", "a/$x", "a/" + "b" * 65])
+@pytest.mark.parametrize("text", ["a/../b", "..", "a//b", 'a"b', "a b", "a/$x", "a/" + "b" * 63])
 def test_refused_base_paths(text: str) -> None:
     assert not accepts(values.BASE_PATH, text)
 
@@ -87,5 +89,12 @@ def test_refused_portals(text: str) -> None:
 
 @given(st.binary(min_size=1, max_size=200).map(lambda data: data.decode("latin-1")))
 def test_a_cluster_id_is_printable_ascii(text: str) -> None:
-    good = len(text) <= 128 and all(" " <= c <= "~" for c in text) and text.strip() == text
+    good = len(text) <= 64 and all("!" <= c <= "~" for c in text)
     assert good == accepts(values.CLUSTER_ID, text)
+
+
+def test_the_longest_cluster_id_and_base_path_fit_a_marker() -> None:
+    cluster_id = values.CLUSTER_ID.parse("c" * 64)
+    base_path = values.BASE_PATH.parse("/".join(["b" * 31, "b" * 32]))
+    marker = Marker(cluster_id, base_path, str(UUID(int=0)), "j" * 13, 10**11, "r" * 16)
+    assert parse_marker(render_marker(marker)) == marker

@@ -11,7 +11,7 @@ import pytest
 import trio
 from csi_edge import Edge, open_client, open_edge
 from hyperframe.frame import Frame
-from raw_http2 import DELETE, PREFACE, PROBE, RST_STREAM, Connection, data, frame, headers, message, open_raw, reset
+from raw_http2 import DELETE, PREFACE, PROBE, Connection, data, frame, headers, message, open_raw, reset
 
 from rdscsi.csi.pb.csi import v1 as pb
 
@@ -342,7 +342,3 @@ def _any_frame(connection: Connection, number: int, random: Random) -> Frame | b
         lambda: frame(random.randrange(10), random.randrange(256), stream_id, random.randbytes(random.randrange(30))),
     ]
     return random.choices(kinds, weights=[6, 6, 2, 2, 1, 1, 1])[0]()
-
-
-def test_reset_frames_are_what_the_client_here_takes_them_for() -> None:
-    assert reset(1).serialize()[3] == RST_STREAM

@@ -16,8 +16,18 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from cluster import build, catalogue, places, world
+from cluster import build, catalogue, driver, evidence, places, world
 from cluster.programs_in import InitFailed
+
+WHAT_TO_TRY = """
+kubectl for this cluster is {kubectl}. What to try:
+  alias k={kubectl}
+  k get nodes; k -n rdscsi get pods -o wide
+  k apply -f deploy/examples/filesystem.yaml; k get pvc,pod -w
+  k -n rdscsi exec deploy/rdscsi-controller -- rdscsi journal list --state all
+  k -n rdscsi logs deploy/rdscsi-controller -f
+make cluster-down ends it.
+"""
 
 EXPECTED = (build.BuildFailed, world.ClusterFailed, InitFailed, subprocess.SubprocessError, RuntimeError, OSError)
 
@@ -40,6 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     verbs.add_parser("build", help="build what is missing")
     up = verbs.add_parser("up", help="start a cluster and leave it running")
     up.add_argument("--bare", action="store_true", help="without the driver and the simulated RDS")
+    up.add_argument("--latency", default="200:50", help="of the simulated RDS, default %(default)s ms a command")
     verbs.add_parser("down", help="end the cluster and clear up")
     verbs.add_parser("status", help="what runs")
     chosen = parser.parse_args(arguments)
@@ -64,17 +75,31 @@ def _do(chosen: argparse.Namespace, clock: Stopwatch) -> int:
         case "status":
             print(world.describe(world.find(state, programs)))
         case "up":
-            _up(state, programs, archives, clock)
+            _up(chosen, state, programs, archives, clock)
     return 0
 
 
-def _up(state: places.State, programs: Path, archives: Sequence[Path], clock: Stopwatch) -> None:
+def _up(
+    chosen: argparse.Namespace, state: places.State, programs: Path, archives: Sequence[Path], clock: Stopwatch
+) -> None:
     try:
-        world.up(state, programs, archives, leash=None, tell=clock.tell)
+        image = [] if chosen.bare else [driver.build_image()]
+        clock.tell("the driver's image is built")
+        started = world.up(state, programs, [*archives, *image], leash=None, tell=clock.tell)
+        if not chosen.bare:
+            install(started, driver.Appliance(latency=chosen.latency), clock)
     except BaseException:
+        evidence.collect(world.World(state, programs), "up")
         world.down(state, tell=clock.tell)
         raise
-    clock.tell(f"kubectl is {state.kubectl}")
+    print(WHAT_TO_TRY.format(kubectl=state.kubectl))
+
+
+def install(started: world.World, appliance: driver.Appliance, clock: Stopwatch) -> None:
+    """Start a simulated RDS and install the driver by its chart."""
+    driver.start_appliance(started, appliance)
+    driver.install(started, driver.values(started))
+    clock.tell("the driver is installed and registered on every node")
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import trio.testing
+from trio.testing import MockClock
 
 from rdscsi.errors import (
     CapacityOutOfRange,
@@ -28,7 +28,7 @@ def world(tmp_path: Path) -> NodeWorld:
 
 
 @pytest.fixture
-async def process(world: NodeWorld, autojump_clock: trio.testing.MockClock) -> AsyncIterator[NodeProcess]:
+async def process(world: NodeWorld, autojump_clock: MockClock) -> AsyncIterator[NodeProcess]:
     async with world.process() as made:
         yield made
 
@@ -50,7 +50,7 @@ async def usage(process: NodeProcess, volume: NodeVolume, path: str, staging: st
 
 @pytest.mark.parametrize("access_type", AccessType)
 async def test_a_volume_is_expanded_by_whichever_path(
-    world: NodeWorld, process: NodeProcess, access_type: AccessType
+    world: NodeWorld, process: NodeProcess, autojump_clock: MockClock, access_type: AccessType
 ) -> None:
     volume = await published(world, process, access_type)
     size = volume.size_bytes
@@ -64,7 +64,9 @@ async def test_a_volume_is_expanded_by_whichever_path(
         assert (await process.journal.stages())[0].size_bytes == size
 
 
-async def test_a_volume_is_expanded_before_it_is_published(world: NodeWorld, process: NodeProcess) -> None:
+async def test_a_volume_is_expanded_before_it_is_published(
+    world: NodeWorld, process: NodeProcess, autojump_clock: MockClock
+) -> None:
     volume = world.volume(access_type=AccessType.BLOCK)
     await process.node.stage(world.stage_request(volume))
     world.grow(volume, GROWN)
@@ -72,7 +74,7 @@ async def test_a_volume_is_expanded_before_it_is_published(world: NodeWorld, pro
 
 
 async def test_the_observed_size_is_returned_also_when_nothing_is_asked_for(
-    world: NodeWorld, process: NodeProcess
+    world: NodeWorld, process: NodeProcess, autojump_clock: MockClock
 ) -> None:
     volume = await published(world, process)
     world.grow(volume, GROWN)
@@ -80,7 +82,9 @@ async def test_the_observed_size_is_returned_also_when_nothing_is_asked_for(
     assert await process.node.expand(request) == GROWN
 
 
-async def test_a_size_that_does_not_come_is_waited_for_and_stays_wanted(world: NodeWorld, process: NodeProcess) -> None:
+async def test_a_size_that_does_not_come_is_waited_for_and_stays_wanted(
+    world: NodeWorld, process: NodeProcess, autojump_clock: MockClock
+) -> None:
     volume = await published(world, process)
     request = world.expand_request(volume, world.path("pod"), GROWN)
     with pytest.raises(DeviceUnavailable, match="not yet"):
@@ -91,7 +95,9 @@ async def test_a_size_that_does_not_come_is_waited_for_and_stays_wanted(world: N
     assert await process.journal.open_operations() == []
 
 
-async def test_a_limit_below_the_volumes_size_is_out_of_range(world: NodeWorld, process: NodeProcess) -> None:
+async def test_a_limit_below_the_volumes_size_is_out_of_range(
+    world: NodeWorld, process: NodeProcess, autojump_clock: MockClock
+) -> None:
     volume = await published(world, process)
     request = replace(world.expand_request(volume, world.path("pod"), 0), capacity_range=CapacityRange(0, MIB))
     with pytest.raises(CapacityOutOfRange):
@@ -99,7 +105,9 @@ async def test_a_limit_below_the_volumes_size_is_out_of_range(world: NodeWorld, 
     assert await process.journal.open_operations() == []
 
 
-async def test_growth_that_is_refused_is_told_and_the_volume_goes_on(world: NodeWorld, process: NodeProcess) -> None:
+async def test_growth_that_is_refused_is_told_and_the_volume_goes_on(
+    world: NodeWorld, process: NodeProcess, autojump_clock: MockClock
+) -> None:
     volume = await published(world, process)
     world.grow(volume, GROWN)
     process.host.trouble.no_resource_capability = True
@@ -111,7 +119,7 @@ async def test_growth_that_is_refused_is_told_and_the_volume_goes_on(world: Node
 
 
 async def test_a_volume_for_reading_shows_its_new_size_and_its_filesystem_stays(
-    world: NodeWorld, process: NodeProcess
+    world: NodeWorld, process: NodeProcess, autojump_clock: MockClock
 ) -> None:
     volume = await published(world, process)
     await process.node.unpublish(volume.volume_id, world.path("pod"))
@@ -122,7 +130,9 @@ async def test_a_volume_for_reading_shows_its_new_size_and_its_filesystem_stays(
     assert "grow_filesystem" not in process.life.effects
 
 
-async def test_what_is_not_at_the_path_is_not_found(world: NodeWorld, process: NodeProcess) -> None:
+async def test_what_is_not_at_the_path_is_not_found(
+    world: NodeWorld, process: NodeProcess, autojump_clock: MockClock
+) -> None:
     volume = world.volume()
     with pytest.raises(NotFound):
         await process.node.expand(world.expand_request(volume, world.path("pvc-1-staged"), GROWN))
@@ -132,7 +142,9 @@ async def test_what_is_not_at_the_path_is_not_found(world: NodeWorld, process: N
     assert "wait_size" not in process.life.effects
 
 
-async def test_a_filesystem_that_is_not_mounted_does_not_grow(world: NodeWorld, process: NodeProcess) -> None:
+async def test_a_filesystem_that_is_not_mounted_does_not_grow(
+    world: NodeWorld, process: NodeProcess, autojump_clock: MockClock
+) -> None:
     volume = await published(world, process)
     process.host.kernel.mounts.clear()
     with pytest.raises(NotPermittedNow, match="not mounted"):
@@ -142,7 +154,9 @@ async def test_a_filesystem_that_is_not_mounted_does_not_grow(world: NodeWorld, 
         await process.node.expand(world.expand_request(volume, world.path("pod"), volume.size_bytes))
 
 
-async def test_another_namespace_is_not_grown(world: NodeWorld, process: NodeProcess) -> None:
+async def test_another_namespace_is_not_grown(
+    world: NodeWorld, process: NodeProcess, autojump_clock: MockClock
+) -> None:
     volume = await published(world, process)
     process.host.kernel.attached[volume.subnqn].file += "-other"
     with pytest.raises(Quarantined):
@@ -152,13 +166,17 @@ async def test_another_namespace_is_not_grown(world: NodeWorld, process: NodePro
 # --- measuring
 
 
-async def test_a_filesystem_tells_bytes_and_inodes_at_both_paths(world: NodeWorld, process: NodeProcess) -> None:
+async def test_a_filesystem_tells_bytes_and_inodes_at_both_paths(
+    world: NodeWorld, process: NodeProcess, autojump_clock: MockClock
+) -> None:
     volume = await published(world, process)
     for path in (world.path("pod"), world.path("pvc-1-staged")):
         assert await usage(process, volume, path) == {"bytes": volume.size_bytes, "inodes": 1000}
 
 
-async def test_a_block_volume_tells_bytes_at_both_paths(world: NodeWorld, process: NodeProcess) -> None:
+async def test_a_block_volume_tells_bytes_at_both_paths(
+    world: NodeWorld, process: NodeProcess, autojump_clock: MockClock
+) -> None:
     volume = await published(world, process, AccessType.BLOCK)
     for path in (world.path("pod"), world.path("pvc-1-staged")):
         assert await usage(process, volume, path) == {"bytes": volume.size_bytes}
@@ -166,7 +184,7 @@ async def test_a_block_volume_tells_bytes_at_both_paths(world: NodeWorld, proces
 
 @pytest.mark.parametrize("access_type", AccessType)
 async def test_a_volume_is_measured_where_it_is_only(
-    world: NodeWorld, process: NodeProcess, access_type: AccessType
+    world: NodeWorld, process: NodeProcess, autojump_clock: MockClock, access_type: AccessType
 ) -> None:
     volume = await published(world, process, access_type)
     with pytest.raises(NotFound):
@@ -181,7 +199,7 @@ async def test_a_volume_is_measured_where_it_is_only(
 
 @pytest.mark.parametrize("access_type", AccessType)
 async def test_a_target_that_shows_nothing_is_not_found(
-    world: NodeWorld, process: NodeProcess, access_type: AccessType
+    world: NodeWorld, process: NodeProcess, autojump_clock: MockClock, access_type: AccessType
 ) -> None:
     volume = await published(world, process, access_type)
     process.host.kernel.mounts.clear()
@@ -190,7 +208,7 @@ async def test_a_target_that_shows_nothing_is_not_found(
         await usage(process, volume, world.path("pod"))
 
 
-async def test_what_is_wrong_is_told(world: NodeWorld, process: NodeProcess) -> None:
+async def test_what_is_wrong_is_told(world: NodeWorld, process: NodeProcess, autojump_clock: MockClock) -> None:
     volume = await published(world, process)
     mounts = process.host.kernel.mounts
     mounts[:] = [replace(mount, super_options=("ro",)) for mount in mounts]
@@ -210,7 +228,7 @@ async def test_what_is_wrong_is_told(world: NodeWorld, process: NodeProcess) -> 
 
 @pytest.mark.parametrize("access_type", AccessType)
 async def test_a_lost_record_is_made_anew_from_what_is_seen(
-    world: NodeWorld, process: NodeProcess, access_type: AccessType
+    world: NodeWorld, process: NodeProcess, autojump_clock: MockClock, access_type: AccessType
 ) -> None:
     volume = await published(world, process, access_type)
     staging, pod = world.path("pvc-1-staged"), world.path("pod")
@@ -226,7 +244,9 @@ async def test_a_lost_record_is_made_anew_from_what_is_seen(
     assert record.access_mode == "SINGLE_NODE_WRITER"
 
 
-async def test_a_record_is_made_anew_only_from_what_is_clear(world: NodeWorld, process: NodeProcess) -> None:
+async def test_a_record_is_made_anew_only_from_what_is_clear(
+    world: NodeWorld, process: NodeProcess, autojump_clock: MockClock
+) -> None:
     volume = await published(world, process)
     staging, pod = world.path("pvc-1-staged"), world.path("pod")
     await process.journal.commit(changes.drop_stage(volume.volume_id), changes.drop_target(pod))
@@ -242,3 +262,17 @@ async def test_a_record_is_made_anew_only_from_what_is_clear(world: NodeWorld, p
     process.host.kernel.attached.clear()
     with pytest.raises(NotFound):
         await usage(process, volume, pod, staging)
+
+
+async def test_a_subsystem_without_a_device_makes_no_record(
+    world: NodeWorld, process: NodeProcess, autojump_clock: MockClock
+) -> None:
+    volume = await published(world, process)
+    await process.journal.commit(changes.drop_stage(volume.volume_id))
+
+    async def none(subnqn: str) -> None:
+        """What the kernel shows of a subsystem that awaits its last user."""
+
+    process.host.find_device = none  # type: ignore[method-assign]
+    with pytest.raises(NotPermittedNow, match="not staged"):
+        await process.node.publish(world.publish_request(volume))

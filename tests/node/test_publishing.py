@@ -5,7 +5,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import trio.testing
+import trio
+from trio.testing import MockClock
 
 from rdscsi import names
 from rdscsi.errors import (
@@ -21,6 +22,7 @@ from rdscsi.errors import (
 from rdscsi.host.ports import Mount
 from rdscsi.journal import changes
 from rdscsi.model import AccessMode, AccessType
+from rdscsi.node.recovery import PATIENCE_SECONDS
 from rdscsi.testing.node import NodeProcess, NodeVolume, NodeWorld
 
 
@@ -30,7 +32,7 @@ def world(tmp_path: Path) -> NodeWorld:
 
 
 @pytest.fixture
-async def process(world: NodeWorld, autojump_clock: trio.testing.MockClock) -> AsyncIterator[NodeProcess]:
+async def process(world: NodeWorld, autojump_clock: MockClock) -> AsyncIterator[NodeProcess]:
     async with world.process() as made:
         yield made
 
@@ -49,7 +51,9 @@ def at(process: NodeProcess, path: str) -> list[bool]:
 # --- filesystems
 
 
-async def test_publishing_again_never_stacks_mounts(world: NodeWorld, process: NodeProcess) -> None:
+async def test_publishing_again_never_stacks_mounts(
+    world: NodeWorld, process: NodeProcess, autojump_clock: MockClock
+) -> None:
     volume = await staged(world, process)
     for _ in range(10):
         await process.node.publish(world.publish_request(volume))
@@ -59,7 +63,9 @@ async def test_publishing_again_never_stacks_mounts(world: NodeWorld, process: N
     assert (record.target_path, record.access_mode, record.readonly) == (world.path("pod"), "SINGLE_NODE_WRITER", False)
 
 
-async def test_mounts_that_somebody_stacked_become_one(world: NodeWorld, process: NodeProcess) -> None:
+async def test_mounts_that_somebody_stacked_become_one(
+    world: NodeWorld, process: NodeProcess, autojump_clock: MockClock
+) -> None:
     volume = await staged(world, process)
     await process.node.publish(world.publish_request(volume))
     mounts = process.host.kernel.mounts
@@ -68,7 +74,9 @@ async def test_mounts_that_somebody_stacked_become_one(world: NodeWorld, process
     assert at(process, world.path("pod")) == [False]
 
 
-async def test_another_spelling_of_the_path_is_the_same_target(world: NodeWorld, process: NodeProcess) -> None:
+async def test_another_spelling_of_the_path_is_the_same_target(
+    world: NodeWorld, process: NodeProcess, autojump_clock: MockClock
+) -> None:
     volume = await staged(world, process)
     await process.node.publish(world.publish_request(volume))
     Path(world.path("link")).symlink_to(world.directory / "kubelet")
@@ -81,7 +89,7 @@ async def test_another_spelling_of_the_path_is_the_same_target(world: NodeWorld,
 
 @pytest.mark.parametrize("readonly", [True, False])
 async def test_the_access_that_is_asked_for_is_the_mounts(
-    world: NodeWorld, process: NodeProcess, readonly: bool
+    world: NodeWorld, process: NodeProcess, autojump_clock: MockClock, readonly: bool
 ) -> None:
     volume = await staged(world, process)
     await process.node.publish(world.publish_request(volume, readonly=readonly))
@@ -91,7 +99,9 @@ async def test_the_access_that_is_asked_for_is_the_mounts(
     assert at(process, world.path("pod")) == [readonly]
 
 
-async def test_a_volume_staged_for_reading_is_published_for_reading(world: NodeWorld, process: NodeProcess) -> None:
+async def test_a_volume_staged_for_reading_is_published_for_reading(
+    world: NodeWorld, process: NodeProcess, autojump_clock: MockClock
+) -> None:
     volume = await staged(world, process)
     await process.node.unstage(volume.volume_id, world.path("pvc-1-staged"))
     await process.node.stage(world.stage_request(volume, readonly=True))
@@ -99,7 +109,9 @@ async def test_a_volume_staged_for_reading_is_published_for_reading(world: NodeW
     assert at(process, world.path("pod")) == [True]
 
 
-async def test_a_bind_of_the_wrong_access_is_made_again(world: NodeWorld, process: NodeProcess) -> None:
+async def test_a_bind_of_the_wrong_access_is_made_again(
+    world: NodeWorld, process: NodeProcess, autojump_clock: MockClock
+) -> None:
     """What a crash between the two steps of a read-only bind leaves."""
     volume = await staged(world, process)
     Path(world.path("pod")).mkdir()
@@ -109,7 +121,9 @@ async def test_a_bind_of_the_wrong_access_is_made_again(world: NodeWorld, proces
     assert at(process, world.path("pod")) == [True]
 
 
-async def test_a_target_in_another_mode_is_refused(world: NodeWorld, process: NodeProcess) -> None:
+async def test_a_target_in_another_mode_is_refused(
+    world: NodeWorld, process: NodeProcess, autojump_clock: MockClock
+) -> None:
     volume = await staged(world, process)
     request = world.publish_request(volume)
     await process.node.publish(request)
@@ -120,7 +134,7 @@ async def test_a_target_in_another_mode_is_refused(world: NodeWorld, process: No
 
 @pytest.mark.parametrize("mode", [AccessMode.SINGLE_NODE_WRITER, AccessMode.SINGLE_NODE_MULTI_WRITER])
 async def test_several_targets_are_allowed_but_for_a_single_writer(
-    world: NodeWorld, process: NodeProcess, mode: AccessMode
+    world: NodeWorld, process: NodeProcess, autojump_clock: MockClock, mode: AccessMode
 ) -> None:
     volume = await staged(world, process, access_mode=mode)
     await process.node.publish(world.publish_request(volume, "pod-1"))
@@ -128,7 +142,9 @@ async def test_several_targets_are_allowed_but_for_a_single_writer(
     assert len(await process.journal.targets()) == 2
 
 
-async def test_a_single_writer_has_one_target(world: NodeWorld, process: NodeProcess) -> None:
+async def test_a_single_writer_has_one_target(
+    world: NodeWorld, process: NodeProcess, autojump_clock: MockClock
+) -> None:
     volume = await staged(world, process, access_mode=AccessMode.SINGLE_NODE_SINGLE_WRITER)
     await process.node.publish(world.publish_request(volume, "pod-1"))
     with pytest.raises(NotPermittedNow, match="pod-1"):
@@ -139,14 +155,18 @@ async def test_a_single_writer_has_one_target(world: NodeWorld, process: NodePro
     await process.node.publish(world.publish_request(volume, "pod-2"))
 
 
-async def test_the_dead_target_of_a_single_writer_does_not_count(world: NodeWorld, process: NodeProcess) -> None:
+async def test_the_dead_target_of_a_single_writer_does_not_count(
+    world: NodeWorld, process: NodeProcess, autojump_clock: MockClock
+) -> None:
     volume = await staged(world, process, access_mode=AccessMode.SINGLE_NODE_SINGLE_WRITER)
     await process.node.publish(world.publish_request(volume, "pod-1"))
     process.host.kernel.mounts.pop()
     await process.node.publish(world.publish_request(volume, "pod-2"))
 
 
-async def test_the_unfinished_target_of_a_single_writer_counts(world: NodeWorld, process: NodeProcess) -> None:
+async def test_the_unfinished_target_of_a_single_writer_counts(
+    world: NodeWorld, process: NodeProcess, autojump_clock: MockClock
+) -> None:
     volume = await staged(world, process, access_mode=AccessMode.SINGLE_NODE_SINGLE_WRITER)
     await _leave_open(world, process, volume, "pod-1")
     with pytest.raises(NotPermittedNow, match="pod-1"):
@@ -161,7 +181,9 @@ async def _leave_open(world: NodeWorld, process: NodeProcess, volume: NodeVolume
     assert [one.subject for one in await process.journal.open_operations()] == [world.path(target)]
 
 
-async def test_an_unstaged_volume_is_not_published(world: NodeWorld, process: NodeProcess) -> None:
+async def test_an_unstaged_volume_is_not_published(
+    world: NodeWorld, process: NodeProcess, autojump_clock: MockClock
+) -> None:
     volume = world.volume()
     with pytest.raises(NotPermittedNow, match="not staged"):
         await process.node.publish(world.publish_request(volume))
@@ -178,7 +200,9 @@ async def test_an_unstaged_volume_is_not_published(world: NodeWorld, process: No
     assert await process.journal.open_operations() == []
 
 
-async def test_ids_that_are_not_ours_are_refused(world: NodeWorld, process: NodeProcess) -> None:
+async def test_ids_that_are_not_ours_are_refused(
+    world: NodeWorld, process: NodeProcess, autojump_clock: MockClock
+) -> None:
     request = world.publish_request(world.volume())
     with pytest.raises(NotFound):
         await process.node.publish(replace(request, volume_id="foreign"))
@@ -187,7 +211,9 @@ async def test_ids_that_are_not_ours_are_refused(world: NodeWorld, process: Node
         await process.node.publish(replace(request, volume_id=other))
 
 
-async def test_a_target_of_another_volume_is_left_alone(world: NodeWorld, process: NodeProcess) -> None:
+async def test_a_target_of_another_volume_is_left_alone(
+    world: NodeWorld, process: NodeProcess, autojump_clock: MockClock
+) -> None:
     first = await staged(world, process)
     second = await staged(world, process, "pvc-2")
     await process.node.publish(world.publish_request(first))
@@ -198,7 +224,9 @@ async def test_a_target_of_another_volume_is_left_alone(world: NodeWorld, proces
     assert at(process, world.path("pod")) == [False]
 
 
-async def test_something_else_at_the_target_is_left_alone(world: NodeWorld, process: NodeProcess) -> None:
+async def test_something_else_at_the_target_is_left_alone(
+    world: NodeWorld, process: NodeProcess, autojump_clock: MockClock
+) -> None:
     volume = await staged(world, process)
     Path(world.path("pod")).mkdir()
     strange = Mount(world.path("pod"), (0, 99), "/", "nfs", "server:/", ("rw",), ("rw",))
@@ -211,7 +239,9 @@ async def test_something_else_at_the_target_is_left_alone(world: NodeWorld, proc
     assert await process.journal.open_operations() == []
 
 
-async def test_a_file_in_the_way_of_a_directory_is_kept(world: NodeWorld, process: NodeProcess) -> None:
+async def test_a_file_in_the_way_of_a_directory_is_kept(
+    world: NodeWorld, process: NodeProcess, autojump_clock: MockClock
+) -> None:
     volume = await staged(world, process)
     Path(world.path("pod")).write_text("somebody's")
     with pytest.raises(NotPermittedNow, match="in the way"):
@@ -220,7 +250,9 @@ async def test_a_file_in_the_way_of_a_directory_is_kept(world: NodeWorld, proces
     assert await process.journal.open_operations() == []
 
 
-async def test_an_error_takes_nothing_off_that_was_published_before(world: NodeWorld, process: NodeProcess) -> None:
+async def test_an_error_takes_nothing_off_that_was_published_before(
+    world: NodeWorld, process: NodeProcess, autojump_clock: MockClock
+) -> None:
     volume = await staged(world, process)
     await process.node.publish(world.publish_request(volume))
     mounts = process.host.kernel.mounts
@@ -231,7 +263,7 @@ async def test_an_error_takes_nothing_off_that_was_published_before(world: NodeW
 
 
 async def test_a_volume_whose_device_was_lost_is_staged_again_for_the_next_pod(
-    world: NodeWorld, process: NodeProcess
+    world: NodeWorld, process: NodeProcess, autojump_clock: MockClock
 ) -> None:
     volume = await staged(world, process)
     await process.node.publish(world.publish_request(volume, "pod-1"))
@@ -243,7 +275,9 @@ async def test_a_volume_whose_device_was_lost_is_staged_again_for_the_next_pod(
     assert len(at(process, world.path("pod-1"))) == 1  # dead, and the pod's own affair
 
 
-async def test_a_volume_that_is_offered_no_more_is_not_staged_again(world: NodeWorld, process: NodeProcess) -> None:
+async def test_a_volume_that_is_offered_no_more_is_not_staged_again(
+    world: NodeWorld, process: NodeProcess, autojump_clock: MockClock
+) -> None:
     volume = await staged(world, process)
     process.host.kernel.attached.clear()
     world.exporter.withdraw(volume.subnqn)
@@ -251,7 +285,9 @@ async def test_a_volume_that_is_offered_no_more_is_not_staged_again(world: NodeW
         await process.node.publish(world.publish_request(volume))
 
 
-async def test_another_namespace_than_the_staged_one_is_not_published(world: NodeWorld, process: NodeProcess) -> None:
+async def test_another_namespace_than_the_staged_one_is_not_published(
+    world: NodeWorld, process: NodeProcess, autojump_clock: MockClock
+) -> None:
     volume = await staged(world, process)
     process.host.kernel.attached[volume.subnqn].file += "-other"
     with pytest.raises(Quarantined):
@@ -259,7 +295,9 @@ async def test_another_namespace_than_the_staged_one_is_not_published(world: Nod
     assert at(process, world.path("pod")) == []
 
 
-async def test_a_controller_that_is_connecting_is_waited_for(world: NodeWorld, process: NodeProcess) -> None:
+async def test_a_controller_that_is_connecting_is_waited_for(
+    world: NodeWorld, process: NodeProcess, autojump_clock: MockClock
+) -> None:
     volume = await staged(world, process)
     process.host.trouble.connecting.add(volume.subnqn)
     with pytest.raises(DeviceUnavailable):
@@ -271,7 +309,9 @@ async def test_a_controller_that_is_connecting_is_waited_for(world: NodeWorld, p
 # --- block volumes
 
 
-async def test_a_block_volume_is_a_node_of_its_number(world: NodeWorld, process: NodeProcess) -> None:
+async def test_a_block_volume_is_a_node_of_its_number(
+    world: NodeWorld, process: NodeProcess, autojump_clock: MockClock
+) -> None:
     volume = await staged(world, process, access_type=AccessType.BLOCK)
     for _ in range(3):
         await process.node.publish(world.publish_request(volume))
@@ -283,7 +323,9 @@ async def test_a_block_volume_is_a_node_of_its_number(world: NodeWorld, process:
 
 
 @pytest.mark.parametrize("kind", ["node", "file", "bound"])
-async def test_what_is_stale_at_a_block_target_is_replaced(world: NodeWorld, process: NodeProcess, kind: str) -> None:
+async def test_what_is_stale_at_a_block_target_is_replaced(
+    world: NodeWorld, process: NodeProcess, autojump_clock: MockClock, kind: str
+) -> None:
     volume = await staged(world, process, access_type=AccessType.BLOCK)
     path, kernel = world.path("pod"), process.host.kernel
     Path(path).write_text("")
@@ -296,7 +338,9 @@ async def test_what_is_stale_at_a_block_target_is_replaced(world: NodeWorld, pro
     assert kernel.mounts == []
 
 
-async def test_a_directory_or_data_in_the_way_of_a_node_is_kept(world: NodeWorld, process: NodeProcess) -> None:
+async def test_a_directory_or_data_in_the_way_of_a_node_is_kept(
+    world: NodeWorld, process: NodeProcess, autojump_clock: MockClock
+) -> None:
     volume = await staged(world, process, access_type=AccessType.BLOCK)
     Path(world.path("pod")).mkdir()
     Path(world.path("pod/inner")).write_text("data")
@@ -309,7 +353,7 @@ async def test_a_directory_or_data_in_the_way_of_a_node_is_kept(world: NodeWorld
 
 
 async def test_nodes_that_outlived_their_device_go_before_another_is_connected(
-    world: NodeWorld, process: NodeProcess
+    world: NodeWorld, process: NodeProcess, autojump_clock: MockClock
 ) -> None:
     first = await staged(world, process, access_type=AccessType.BLOCK)
     await process.node.publish(world.publish_request(first, "pod-1"))
@@ -322,7 +366,9 @@ async def test_nodes_that_outlived_their_device_go_before_another_is_connected(
     await process.node.unpublish(first.volume_id, world.path("pod-1"))
 
 
-async def test_a_number_that_is_still_reachable_is_not_used(world: NodeWorld, process: NodeProcess) -> None:
+async def test_a_number_that_is_still_reachable_is_not_used(
+    world: NodeWorld, process: NodeProcess, autojump_clock: MockClock
+) -> None:
     world.nodev = True
     process.host.trouble.nodev.add(str(world.directory))
     first = await staged(world, process, access_type=AccessType.BLOCK)
@@ -337,7 +383,9 @@ async def test_a_number_that_is_still_reachable_is_not_used(world: NodeWorld, pr
     await process.node.stage(world.stage_request(second))
 
 
-async def test_the_node_of_an_unfinished_publishing_goes_too(world: NodeWorld, process: NodeProcess) -> None:
+async def test_the_node_of_an_unfinished_publishing_goes_too(
+    world: NodeWorld, process: NodeProcess, autojump_clock: MockClock
+) -> None:
     first = await staged(world, process, access_type=AccessType.BLOCK)
     process.life.at, process.life.fault = len(process.life.effects) + 1, "unknown after"
     with pytest.raises(OutcomeUnknown):
@@ -351,19 +399,23 @@ async def test_the_node_of_an_unfinished_publishing_goes_too(world: NodeWorld, p
 # --- unpublishing
 
 
-async def test_nothing_there_is_a_success_and_leaves_no_trace(world: NodeWorld, process: NodeProcess) -> None:
+async def test_nothing_there_is_a_success_and_leaves_no_trace(
+    world: NodeWorld, process: NodeProcess, autojump_clock: MockClock
+) -> None:
     await process.node.unpublish("whatever", world.path("pod"))
     await process.node.unpublish(world.volume().volume_id, world.path("no/such/pod"))
     assert await process.journal.operations() == []
 
 
-async def test_an_empty_directory_that_kubelet_made_goes_too(world: NodeWorld, process: NodeProcess) -> None:
+async def test_an_empty_directory_that_kubelet_made_goes_too(
+    world: NodeWorld, process: NodeProcess, autojump_clock: MockClock
+) -> None:
     Path(world.path("pod")).mkdir()
     await process.node.unpublish(world.volume().volume_id, world.path("pod"))
     assert not Path(world.path("pod")).exists()
 
 
-async def test_stacked_mounts_all_come_off(world: NodeWorld, process: NodeProcess) -> None:
+async def test_stacked_mounts_all_come_off(world: NodeWorld, process: NodeProcess, autojump_clock: MockClock) -> None:
     volume = await staged(world, process)
     await process.node.publish(world.publish_request(volume))
     mounts = process.host.kernel.mounts
@@ -372,7 +424,9 @@ async def test_stacked_mounts_all_come_off(world: NodeWorld, process: NodeProces
     assert [mount.mount_point for mount in mounts] == [world.path("pvc-1-staged")]
 
 
-async def test_what_is_under_the_mount_is_never_removed(world: NodeWorld, process: NodeProcess) -> None:
+async def test_what_is_under_the_mount_is_never_removed(
+    world: NodeWorld, process: NodeProcess, autojump_clock: MockClock
+) -> None:
     volume = await staged(world, process)
     await process.node.publish(world.publish_request(volume))
     Path(world.path("pod/inner")).write_text("data")
@@ -384,7 +438,9 @@ async def test_what_is_under_the_mount_is_never_removed(world: NodeWorld, proces
     assert await process.journal.targets() == []
 
 
-async def test_a_busy_target_is_tried_again_until_it_is_not(world: NodeWorld, process: NodeProcess) -> None:
+async def test_a_busy_target_is_tried_again_until_it_is_not(
+    world: NodeWorld, process: NodeProcess, autojump_clock: MockClock
+) -> None:
     volume = await staged(world, process)
     await process.node.publish(world.publish_request(volume))
     process.host.trouble.busy.add(world.path("pod"))
@@ -396,7 +452,9 @@ async def test_a_busy_target_is_tried_again_until_it_is_not(world: NodeWorld, pr
     assert await process.journal.targets() == []
 
 
-async def test_the_bind_of_a_device_that_is_gone_comes_off(world: NodeWorld, process: NodeProcess) -> None:
+async def test_the_bind_of_a_device_that_is_gone_comes_off(
+    world: NodeWorld, process: NodeProcess, autojump_clock: MockClock
+) -> None:
     volume = await staged(world, process)
     await process.node.publish(world.publish_request(volume))
     process.host.kernel.attached.clear()
@@ -405,7 +463,9 @@ async def test_the_bind_of_a_device_that_is_gone_comes_off(world: NodeWorld, pro
     assert not Path(world.path("pod")).exists()
 
 
-async def test_mounts_that_come_faster_than_they_go_are_given_up_on(world: NodeWorld, process: NodeProcess) -> None:
+async def test_mounts_that_come_faster_than_they_go_are_given_up_on(
+    world: NodeWorld, process: NodeProcess, autojump_clock: MockClock
+) -> None:
     volume = await staged(world, process)
     await process.node.publish(world.publish_request(volume))
     unmount = process.host.unmount
@@ -421,7 +481,9 @@ async def test_mounts_that_come_faster_than_they_go_are_given_up_on(world: NodeW
         await process.node.unpublish(volume.volume_id, world.path("pod"))
 
 
-async def test_a_path_that_does_not_go_away_is_no_success(world: NodeWorld, process: NodeProcess) -> None:
+async def test_a_path_that_does_not_go_away_is_no_success(
+    world: NodeWorld, process: NodeProcess, autojump_clock: MockClock
+) -> None:
     volume = await staged(world, process)
     await process.node.publish(world.publish_request(volume))
 
@@ -431,3 +493,63 @@ async def test_a_path_that_does_not_go_away_is_no_success(world: NodeWorld, proc
     process.host.remove = keep  # type: ignore[method-assign]
     with pytest.raises(OperationPending, match="a directory is there"):
         await process.node.unpublish(volume.volume_id, world.path("pod"))
+
+
+# --- what a machine may do
+
+
+async def test_a_bind_that_does_not_show_is_no_success(
+    world: NodeWorld, process: NodeProcess, autojump_clock: MockClock
+) -> None:
+    volume = await staged(world, process)
+
+    async def nothing(source: str, mount_point: str, *, readonly: bool) -> None:
+        pass
+
+    process.host.bind = nothing  # type: ignore[method-assign]
+    with pytest.raises(OperationPending, match="nothing is to be seen"):
+        await process.node.publish(world.publish_request(volume))
+
+
+async def test_a_node_that_does_not_show_is_no_success(
+    world: NodeWorld, process: NodeProcess, autojump_clock: MockClock
+) -> None:
+    volume = await staged(world, process, access_type=AccessType.BLOCK)
+
+    async def nothing(path: str, device: object, *, readonly: bool) -> None:
+        pass
+
+    process.host.make_device_node = nothing  # type: ignore[method-assign]
+    with pytest.raises(OperationPending, match="absent None, and not"):
+        await process.node.publish(world.publish_request(volume))
+
+
+async def test_a_rebuilt_record_is_not_enough_to_stage_again(
+    world: NodeWorld, process: NodeProcess, autojump_clock: MockClock
+) -> None:
+    volume = await staged(world, process)
+    await process.journal.commit(changes.drop_stage(volume.volume_id))
+    await process.node.publish(world.publish_request(volume, "pod-1"))
+    mounts = process.host.kernel.mounts
+    mounts[:] = [replace(mount, super_options=("ro",)) for mount in mounts]
+    with pytest.raises(NotPermittedNow, match="stage it again"):
+        await process.node.publish(world.publish_request(volume, "pod-2"))
+    mounts.clear()
+    with pytest.raises(NotPermittedNow, match="stage it again"):
+        await process.node.publish(world.publish_request(volume, "pod-1"))
+    assert len(await process.journal.targets()) == 1  # published before, so nothing is taken off
+    assert await process.journal.open_operations() == []
+
+
+async def test_an_unfinished_publishing_of_what_is_staged_no_more_goes(
+    world: NodeWorld, process: NodeProcess, autojump_clock: MockClock
+) -> None:
+    volume = await staged(world, process)
+    await _leave_open(world, process, volume, "pod")
+    process.host.kernel.attached.clear()
+    process.host.kernel.mounts.clear()
+    assert await process.node._recovery.settle_all() == 1
+    await trio.sleep(PATIENCE_SECONDS)
+    assert await process.node._recovery.settle_all() == 0
+    assert await process.journal.open_operations() == []
+    assert not Path(world.path("pod")).exists()

@@ -9,6 +9,8 @@ import pytest
 import trio
 import trio.testing
 
+from rdscsi import names
+from rdscsi.config import NodeSettings
 from rdscsi.csi.ports import NodePort
 from rdscsi.errors import (
     Busy,
@@ -19,9 +21,11 @@ from rdscsi.errors import (
     OperationPending,
 )
 from rdscsi.host.simulated import disk
-from rdscsi.journal import changes
+from rdscsi.journal import changes, open_journal
 from rdscsi.model import AccessType
+from rdscsi.node.node import open_node
 from rdscsi.node.recovery import PATIENCE_SECONDS, ROUND_SECONDS, begin
+from rdscsi.operations import Operations
 from rdscsi.testing.host import Life
 from rdscsi.testing.node import NodeProcess, NodeWorld
 
@@ -289,3 +293,15 @@ async def test_a_stage_that_was_refused_while_nobody_looked_is_closed_as_refused
             await process.node.stage(world.stage_request(volume))
         assert process.host.kernel.attached == {}
         assert disk.is_blank(volume.file, volume.size_bytes)
+
+
+async def test_a_node_half_opens_from_its_settings(tmp_path: Path, autojump_clock: trio.testing.MockClock) -> None:
+    settings = NodeSettings(node_name="worker-1", host_backend="simulated", max_volumes_per_node=7)
+    async with open_journal(tmp_path / "node.db", inline=True) as journal, trio.open_nursery() as nursery:
+        operations = Operations(nursery, deadline=60)
+        async with open_node(settings, cluster_id="c", journal=journal, operations=operations) as node:
+            assert node.node_id == names.node_id("worker-1")
+            assert node.max_volumes_per_node == 7
+            nursery.start_soon(node.recover)
+            await trio.sleep(1)
+            nursery.cancel_scope.cancel()

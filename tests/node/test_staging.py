@@ -5,7 +5,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import trio.testing
+import trio
+from trio.testing import MockClock
 
 from rdscsi import names
 from rdscsi.errors import (
@@ -37,7 +38,7 @@ def world(tmp_path: Path) -> NodeWorld:
 
 
 @pytest.fixture
-async def process(world: NodeWorld, autojump_clock: trio.testing.MockClock) -> AsyncIterator[NodeProcess]:
+async def process(world: NodeWorld, autojump_clock: MockClock) -> AsyncIterator[NodeProcess]:
     async with world.process() as made:
         yield made
 
@@ -61,7 +62,9 @@ async def assert_nothing_staged(process: NodeProcess) -> None:
 # --- making
 
 
-async def test_a_permitted_blank_volume_is_formatted_once_and_recorded(world: NodeWorld, process: NodeProcess) -> None:
+async def test_a_permitted_blank_volume_is_formatted_once_and_recorded(
+    world: NodeWorld, process: NodeProcess, autojump_clock: MockClock
+) -> None:
     volume = world.volume(fs_type="xfs", flags=("noatime",))
     await process.node.stage(world.stage_request(volume))
     (record,) = await process.journal.stages()
@@ -74,13 +77,15 @@ async def test_a_permitted_blank_volume_is_formatted_once_and_recorded(world: No
     assert process.life.effects.count(MKFS) == 1
 
 
-async def test_a_volume_without_a_wish_gets_the_default_filesystem(world: NodeWorld, process: NodeProcess) -> None:
+async def test_a_volume_without_a_wish_gets_the_default_filesystem(
+    world: NodeWorld, process: NodeProcess, autojump_clock: MockClock
+) -> None:
     await process.node.stage(world.stage_request(world.volume()))
     assert process.host.kernel.mounts[0].fs_type == "ext4"
 
 
 async def test_a_filesystem_that_is_there_is_mounted_and_needs_no_permit(
-    world: NodeWorld, process: NodeProcess
+    world: NodeWorld, process: NodeProcess, autojump_clock: MockClock
 ) -> None:
     volume = world.volume(permit=False)
     put_on_disk(volume)
@@ -90,7 +95,9 @@ async def test_a_filesystem_that_is_there_is_mounted_and_needs_no_permit(
     assert (record.fs_type, record.formatted) == ("ext4", False)
 
 
-async def test_a_block_volume_is_connected_and_not_looked_into(world: NodeWorld, process: NodeProcess) -> None:
+async def test_a_block_volume_is_connected_and_not_looked_into(
+    world: NodeWorld, process: NodeProcess, autojump_clock: MockClock
+) -> None:
     volume = world.volume(access_type=AccessType.BLOCK)
     put_on_disk(volume)
     await process.node.stage(world.stage_request(volume))
@@ -101,7 +108,7 @@ async def test_a_block_volume_is_connected_and_not_looked_into(world: NodeWorld,
 
 @pytest.mark.parametrize("mode", [AccessMode.SINGLE_NODE_READER_ONLY, AccessMode.SINGLE_NODE_WRITER])
 async def test_a_read_only_publication_is_mounted_read_only(
-    world: NodeWorld, process: NodeProcess, mode: AccessMode
+    world: NodeWorld, process: NodeProcess, autojump_clock: MockClock, mode: AccessMode
 ) -> None:
     volume = world.volume(access_mode=mode, permit=False)
     put_on_disk(volume)
@@ -109,7 +116,9 @@ async def test_a_read_only_publication_is_mounted_read_only(
     assert process.host.kernel.mounts[0].readonly
 
 
-async def test_a_filesystem_that_does_not_mount_is_checked_and_mounted(world: NodeWorld, process: NodeProcess) -> None:
+async def test_a_filesystem_that_does_not_mount_is_checked_and_mounted(
+    world: NodeWorld, process: NodeProcess, autojump_clock: MockClock
+) -> None:
     volume = world.volume(permit=False)
     put_on_disk(volume, damaged=True)
     await process.node.stage(world.stage_request(volume))
@@ -122,7 +131,9 @@ async def test_a_filesystem_that_does_not_mount_is_checked_and_mounted(world: No
     assert process.life.effects.count("check_filesystem") == 1
 
 
-async def test_a_filesystem_for_reading_is_never_repaired(world: NodeWorld, process: NodeProcess) -> None:
+async def test_a_filesystem_for_reading_is_never_repaired(
+    world: NodeWorld, process: NodeProcess, autojump_clock: MockClock
+) -> None:
     volume = world.volume(permit=False)
     put_on_disk(volume, damaged=True)
     with pytest.raises(CommandFailed):
@@ -131,7 +142,9 @@ async def test_a_filesystem_for_reading_is_never_repaired(world: NodeWorld, proc
     await assert_nothing_staged(process)
 
 
-async def test_a_filesystem_that_is_beyond_repair_is_left_alone(world: NodeWorld, process: NodeProcess) -> None:
+async def test_a_filesystem_that_is_beyond_repair_is_left_alone(
+    world: NodeWorld, process: NodeProcess, autojump_clock: MockClock
+) -> None:
     volume = world.volume()
     put_on_disk(volume, whole=False)
     before = volume.file.read_bytes()
@@ -141,7 +154,9 @@ async def test_a_filesystem_that_is_beyond_repair_is_left_alone(world: NodeWorld
     await assert_nothing_staged(process)
 
 
-async def test_a_filesystem_on_a_larger_device_is_grown_at_once(world: NodeWorld, process: NodeProcess) -> None:
+async def test_a_filesystem_on_a_larger_device_is_grown_at_once(
+    world: NodeWorld, process: NodeProcess, autojump_clock: MockClock
+) -> None:
     volume = world.volume(permit=False)
     put_on_disk(volume, size_bytes=32 * MIB)
     await process.node.stage(world.stage_request(volume))
@@ -151,7 +166,7 @@ async def test_a_filesystem_on_a_larger_device_is_grown_at_once(world: NodeWorld
 
 
 async def test_growth_that_is_refused_does_not_keep_a_volume_from_being_used(
-    world: NodeWorld, process: NodeProcess
+    world: NodeWorld, process: NodeProcess, autojump_clock: MockClock
 ) -> None:
     volume = world.volume(permit=False)
     put_on_disk(volume, size_bytes=32 * MIB)
@@ -163,7 +178,9 @@ async def test_growth_that_is_refused_does_not_keep_a_volume_from_being_used(
     assert "CAP_SYS_RESOURCE" in told.steps[-1].detail
 
 
-async def test_nothing_grows_on_a_volume_for_reading(world: NodeWorld, process: NodeProcess) -> None:
+async def test_nothing_grows_on_a_volume_for_reading(
+    world: NodeWorld, process: NodeProcess, autojump_clock: MockClock
+) -> None:
     volume = world.volume(permit=False)
     put_on_disk(volume, size_bytes=32 * MIB)
     await process.node.stage(world.stage_request(volume, readonly=True))
@@ -171,7 +188,7 @@ async def test_nothing_grows_on_a_volume_for_reading(world: NodeWorld, process: 
 
 
 async def test_options_of_the_other_filesystem_are_refused_once_it_is_known(
-    world: NodeWorld, process: NodeProcess
+    world: NodeWorld, process: NodeProcess, autojump_clock: MockClock
 ) -> None:
     volume = world.volume(permit=False, flags=("inode64",))
     put_on_disk(volume)
@@ -183,7 +200,9 @@ async def test_options_of_the_other_filesystem_are_refused_once_it_is_known(
 # --- verifying
 
 
-async def test_staging_again_verifies_and_changes_nothing(world: NodeWorld, process: NodeProcess) -> None:
+async def test_staging_again_verifies_and_changes_nothing(
+    world: NodeWorld, process: NodeProcess, autojump_clock: MockClock
+) -> None:
     volume = world.volume()
     await process.node.stage(world.stage_request(volume))
     process.host.kernel.mounts.append(process.host.kernel.bound(staging(world, volume), "/pod", readonly=False))
@@ -197,7 +216,7 @@ async def test_staging_again_verifies_and_changes_nothing(world: NodeWorld, proc
 
 
 async def test_a_staging_mount_that_was_taken_off_under_a_pod_is_put_back_unprobed(
-    world: NodeWorld, process: NodeProcess
+    world: NodeWorld, process: NodeProcess, autojump_clock: MockClock
 ) -> None:
     volume = world.volume()
     await process.node.stage(world.stage_request(volume))
@@ -211,7 +230,9 @@ async def test_a_staging_mount_that_was_taken_off_under_a_pod_is_put_back_unprob
     assert process.life.effects.count(MKFS) == 1
 
 
-async def test_a_stage_of_the_same_volume_in_another_way_is_refused(world: NodeWorld, process: NodeProcess) -> None:
+async def test_a_stage_of_the_same_volume_in_another_way_is_refused(
+    world: NodeWorld, process: NodeProcess, autojump_clock: MockClock
+) -> None:
     volume = world.volume(fs_type="ext4")
     request = world.stage_request(volume)
     await process.node.stage(request)
@@ -232,7 +253,9 @@ async def test_a_stage_of_the_same_volume_in_another_way_is_refused(world: NodeW
     await process.node.stage(request)
 
 
-async def test_a_wish_without_a_type_is_content_with_what_is_staged(world: NodeWorld, process: NodeProcess) -> None:
+async def test_a_wish_without_a_type_is_content_with_what_is_staged(
+    world: NodeWorld, process: NodeProcess, autojump_clock: MockClock
+) -> None:
     volume = world.volume(fs_type="xfs")
     await process.node.stage(world.stage_request(volume))
     volume.capability = replace(volume.capability, fs_type="")
@@ -240,7 +263,7 @@ async def test_a_wish_without_a_type_is_content_with_what_is_staged(world: NodeW
 
 
 async def test_a_filesystem_that_went_read_only_is_mounted_again_when_nobody_uses_it(
-    world: NodeWorld, process: NodeProcess
+    world: NodeWorld, process: NodeProcess, autojump_clock: MockClock
 ) -> None:
     volume = world.volume()
     await process.node.stage(world.stage_request(volume))
@@ -251,7 +274,7 @@ async def test_a_filesystem_that_went_read_only_is_mounted_again_when_nobody_use
 
 
 async def test_a_filesystem_that_went_read_only_stays_while_a_pod_has_it(
-    world: NodeWorld, process: NodeProcess
+    world: NodeWorld, process: NodeProcess, autojump_clock: MockClock
 ) -> None:
     volume = world.volume()
     await process.node.stage(world.stage_request(volume))
@@ -264,7 +287,9 @@ async def test_a_filesystem_that_went_read_only_stays_while_a_pod_has_it(
     assert await process.journal.open_operations() == []
 
 
-async def test_the_mount_of_a_device_that_is_gone_is_replaced(world: NodeWorld, process: NodeProcess) -> None:
+async def test_the_mount_of_a_device_that_is_gone_is_replaced(
+    world: NodeWorld, process: NodeProcess, autojump_clock: MockClock
+) -> None:
     volume = world.volume()
     await process.node.stage(world.stage_request(volume))
     await process.node.publish(world.publish_request(volume))
@@ -291,7 +316,7 @@ def _target(path: str, volume: NodeVolume) -> TargetRecord:
 
 
 async def test_a_blank_volume_without_a_permit_is_refused_with_the_command_that_allows_it(
-    world: NodeWorld, process: NodeProcess
+    world: NodeWorld, process: NodeProcess, autojump_clock: MockClock
 ) -> None:
     volume = world.volume(permit=False)
     with pytest.raises(FormatRefused) as refused:
@@ -305,7 +330,9 @@ async def test_a_blank_volume_without_a_permit_is_refused_with_the_command_that_
 
 
 @pytest.mark.parametrize("permit", [True, False])
-async def test_foreign_content_is_never_overwritten(world: NodeWorld, process: NodeProcess, permit: bool) -> None:
+async def test_foreign_content_is_never_overwritten(
+    world: NodeWorld, process: NodeProcess, autojump_clock: MockClock, permit: bool
+) -> None:
     volume = world.volume(permit=permit)
     with volume.file.open("r+b") as opened:
         opened.seek(volume.size_bytes - 1)
@@ -317,7 +344,9 @@ async def test_foreign_content_is_never_overwritten(world: NodeWorld, process: N
     await assert_nothing_staged(process)
 
 
-async def test_another_filesystem_than_the_one_asked_for_is_kept(world: NodeWorld, process: NodeProcess) -> None:
+async def test_another_filesystem_than_the_one_asked_for_is_kept(
+    world: NodeWorld, process: NodeProcess, autojump_clock: MockClock
+) -> None:
     volume = world.volume(fs_type="xfs")
     put_on_disk(volume)
     with pytest.raises(FormatRefused, match="holds ext4, and xfs was asked for"):
@@ -326,7 +355,9 @@ async def test_another_filesystem_than_the_one_asked_for_is_kept(world: NodeWorl
     await assert_nothing_staged(process)
 
 
-async def test_an_unreadable_volume_is_not_blank(world: NodeWorld, process: NodeProcess) -> None:
+async def test_an_unreadable_volume_is_not_blank(
+    world: NodeWorld, process: NodeProcess, autojump_clock: MockClock
+) -> None:
     volume = world.volume()
     process.host.trouble.unreadable.add(volume.subnqn)
     with pytest.raises(DeviceUnavailable):
@@ -336,7 +367,9 @@ async def test_an_unreadable_volume_is_not_blank(world: NodeWorld, process: Node
     await process.node.stage(world.stage_request(volume))
 
 
-async def test_a_permit_for_reading_formats_nothing(world: NodeWorld, process: NodeProcess) -> None:
+async def test_a_permit_for_reading_formats_nothing(
+    world: NodeWorld, process: NodeProcess, autojump_clock: MockClock
+) -> None:
     volume = world.volume()
     with pytest.raises(FormatRefused, match="read-only"):
         await process.node.stage(world.stage_request(volume, readonly=True))
@@ -344,7 +377,7 @@ async def test_a_permit_for_reading_formats_nothing(world: NodeWorld, process: N
 
 
 async def test_a_permit_is_used_once_and_a_volume_that_is_blank_again_is_refused(
-    world: NodeWorld, process: NodeProcess
+    world: NodeWorld, process: NodeProcess, autojump_clock: MockClock
 ) -> None:
     volume = world.volume()
     request = world.stage_request(volume)
@@ -358,7 +391,9 @@ async def test_a_permit_is_used_once_and_a_volume_that_is_blank_again_is_refused
     assert disk.is_blank(volume.file, volume.size_bytes)
 
 
-async def test_another_epochs_permit_finishes_what_an_earlier_one_began(world: NodeWorld, process: NodeProcess) -> None:
+async def test_another_epochs_permit_finishes_what_an_earlier_one_began(
+    world: NodeWorld, process: NodeProcess, autojump_clock: MockClock
+) -> None:
     volume = world.volume()
     disk.write_stamp(volume.file, volume.size_bytes, stamp_of(volume.volume_id))
     put_on_disk(volume, whole=False)
@@ -369,14 +404,18 @@ async def test_another_epochs_permit_finishes_what_an_earlier_one_began(world: N
     assert found.whole
 
 
-async def test_a_half_made_filesystem_without_a_permit_is_refused(world: NodeWorld, process: NodeProcess) -> None:
+async def test_a_half_made_filesystem_without_a_permit_is_refused(
+    world: NodeWorld, process: NodeProcess, autojump_clock: MockClock
+) -> None:
     volume = world.volume(permit=False)
     disk.write_stamp(volume.file, volume.size_bytes, stamp_of(volume.volume_id))
     with pytest.raises(FormatRefused, match="begun and not finished"):
         await process.node.stage(world.stage_request(volume))
 
 
-async def test_another_volumes_stamp_permits_nothing(world: NodeWorld, process: NodeProcess) -> None:
+async def test_another_volumes_stamp_permits_nothing(
+    world: NodeWorld, process: NodeProcess, autojump_clock: MockClock
+) -> None:
     volume = world.volume()
     disk.write_stamp(volume.file, volume.size_bytes, stamp_of("rds/another"))
     with pytest.raises(FormatRefused):
@@ -388,7 +427,7 @@ async def test_another_volumes_stamp_permits_nothing(world: NodeWorld, process: 
 
 
 async def test_an_id_of_no_form_is_not_found_and_another_clusters_is_refused(
-    world: NodeWorld, process: NodeProcess
+    world: NodeWorld, process: NodeProcess, autojump_clock: MockClock
 ) -> None:
     request = world.stage_request(world.volume())
     with pytest.raises(NotFound):
@@ -399,7 +438,9 @@ async def test_an_id_of_no_form_is_not_found_and_another_clusters_is_refused(
     assert CONNECT not in process.life.effects
 
 
-async def test_the_publish_context_of_another_volume_is_refused(world: NodeWorld, process: NodeProcess) -> None:
+async def test_the_publish_context_of_another_volume_is_refused(
+    world: NodeWorld, process: NodeProcess, autojump_clock: MockClock
+) -> None:
     request, other = world.stage_request(world.volume()), world.stage_request(world.volume("pvc-2"))
     with pytest.raises(InvalidRequest, match="subnqn"):
         await process.node.stage(replace(request, publish_context=other.publish_context))
@@ -407,7 +448,7 @@ async def test_the_publish_context_of_another_volume_is_refused(world: NodeWorld
 
 
 async def test_options_that_are_not_allowed_are_refused_before_anything_is_done(
-    world: NodeWorld, process: NodeProcess
+    world: NodeWorld, process: NodeProcess, autojump_clock: MockClock
 ) -> None:
     request = world.stage_request(world.volume(flags=("noatime", "nobarrier")))
     with pytest.raises(InvalidRequest, match=r"mount_flags\[1\]"):
@@ -415,7 +456,9 @@ async def test_options_that_are_not_allowed_are_refused_before_anything_is_done(
     await assert_nothing_staged(process)
 
 
-async def test_a_device_smaller_than_it_ever_was_is_not_used(world: NodeWorld, process: NodeProcess) -> None:
+async def test_a_device_smaller_than_it_ever_was_is_not_used(
+    world: NodeWorld, process: NodeProcess, autojump_clock: MockClock
+) -> None:
     volume = world.volume()
     await process.node.stage(world.stage_request(volume))
     process.host.kernel.mounts.clear()
@@ -425,7 +468,7 @@ async def test_a_device_smaller_than_it_ever_was_is_not_used(world: NodeWorld, p
 
 
 async def test_another_namespace_under_a_pod_that_uses_the_first_is_not_used(
-    world: NodeWorld, process: NodeProcess
+    world: NodeWorld, process: NodeProcess, autojump_clock: MockClock
 ) -> None:
     volume = world.volume()
     await process.node.stage(world.stage_request(volume))
@@ -434,7 +477,9 @@ async def test_another_namespace_under_a_pod_that_uses_the_first_is_not_used(
         await process.node.stage(world.stage_request(volume))
 
 
-async def test_a_new_connection_may_show_another_identity(world: NodeWorld, process: NodeProcess) -> None:
+async def test_a_new_connection_may_show_another_identity(
+    world: NodeWorld, process: NodeProcess, autojump_clock: MockClock
+) -> None:
     volume = world.volume(access_type=AccessType.BLOCK)
     await process.node.stage(world.stage_request(volume))
     process.host.kernel.attached.clear()
@@ -444,7 +489,9 @@ async def test_a_new_connection_may_show_another_identity(world: NodeWorld, proc
     assert (await process.journal.stages())[0].identity == str(moved.resolve())
 
 
-async def test_something_else_mounted_at_the_staging_path_is_left_there(world: NodeWorld, process: NodeProcess) -> None:
+async def test_something_else_mounted_at_the_staging_path_is_left_there(
+    world: NodeWorld, process: NodeProcess, autojump_clock: MockClock
+) -> None:
     volume = world.volume()
     strange = Mount(staging(world, volume), (0, 99), "/", "tmpfs", "tmpfs", ("rw",), ("rw",))
     process.host.kernel.mounts.append(strange)
@@ -457,7 +504,9 @@ async def test_something_else_mounted_at_the_staging_path_is_left_there(world: N
     await process.node.stage(world.stage_request(volume))
 
 
-async def test_a_device_mounted_where_nobody_asked_for_it_is_left_there(world: NodeWorld, process: NodeProcess) -> None:
+async def test_a_device_mounted_where_nobody_asked_for_it_is_left_there(
+    world: NodeWorld, process: NodeProcess, autojump_clock: MockClock
+) -> None:
     volume = world.volume()
     await process.node.stage(world.stage_request(volume))
     process.host.kernel.mounts[0] = replace(process.host.kernel.mounts[0], mount_point="/somewhere")
@@ -467,7 +516,9 @@ async def test_a_device_mounted_where_nobody_asked_for_it_is_left_there(world: N
     assert volume.subnqn in process.host.kernel.attached
 
 
-async def test_a_block_volume_that_somebody_mounted_is_refused(world: NodeWorld, process: NodeProcess) -> None:
+async def test_a_block_volume_that_somebody_mounted_is_refused(
+    world: NodeWorld, process: NodeProcess, autojump_clock: MockClock
+) -> None:
     volume = world.volume(access_type=AccessType.BLOCK)
     await process.node.stage(world.stage_request(volume))
     number = process.host.kernel.attached[volume.subnqn].device.number
@@ -479,7 +530,9 @@ async def test_a_block_volume_that_somebody_mounted_is_refused(world: NodeWorld,
 # --- epochs
 
 
-async def test_a_newer_epoch_first_clears_the_older_one(world: NodeWorld, process: NodeProcess) -> None:
+async def test_a_newer_epoch_first_clears_the_older_one(
+    world: NodeWorld, process: NodeProcess, autojump_clock: MockClock
+) -> None:
     volume = world.volume()
     await process.node.stage(world.stage_request(volume))
     older = volume.subnqn
@@ -492,7 +545,9 @@ async def test_a_newer_epoch_first_clears_the_older_one(world: NodeWorld, proces
     assert (record.subnqn, record.state) == (volume.subnqn, "staged")
 
 
-async def test_an_older_epoch_that_is_still_published_is_not_cleared(world: NodeWorld, process: NodeProcess) -> None:
+async def test_an_older_epoch_that_is_still_published_is_not_cleared(
+    world: NodeWorld, process: NodeProcess, autojump_clock: MockClock
+) -> None:
     volume = world.volume()
     await process.node.stage(world.stage_request(volume))
     await process.node.publish(world.publish_request(volume))
@@ -508,7 +563,9 @@ async def test_an_older_epoch_that_is_still_published_is_not_cleared(world: Node
     await process.node.stage(world.stage_request(volume))
 
 
-async def test_an_older_epoch_without_a_record_is_cleared_too(world: NodeWorld, process: NodeProcess) -> None:
+async def test_an_older_epoch_without_a_record_is_cleared_too(
+    world: NodeWorld, process: NodeProcess, autojump_clock: MockClock
+) -> None:
     volume = world.volume()
     await process.node.stage(world.stage_request(volume))
     await process.journal.commit(changes.drop_stage(volume.volume_id))
@@ -518,7 +575,7 @@ async def test_an_older_epoch_without_a_record_is_cleared_too(world: NodeWorld, 
 
 
 async def test_a_half_made_staging_elsewhere_is_cleared_before_it_is_made_here(
-    world: NodeWorld, autojump_clock: trio.testing.MockClock
+    world: NodeWorld, autojump_clock: MockClock
 ) -> None:
     volume = world.volume()
     request = world.stage_request(volume)
@@ -534,7 +591,9 @@ async def test_a_half_made_staging_elsewhere_is_cleared_before_it_is_made_here(
 # --- errors on the way
 
 
-async def test_a_volume_that_nobody_offers_stays_wanted_until_it_is(world: NodeWorld, process: NodeProcess) -> None:
+async def test_a_volume_that_nobody_offers_stays_wanted_until_it_is(
+    world: NodeWorld, process: NodeProcess, autojump_clock: MockClock
+) -> None:
     volume = world.volume()
     world.exporter.withdraw(volume.subnqn)
     with pytest.raises(DeviceUnavailable):
@@ -547,7 +606,7 @@ async def test_a_volume_that_nobody_offers_stays_wanted_until_it_is(world: NodeW
 
 
 async def test_a_refused_volume_that_somebody_holds_meanwhile_stays_open(
-    world: NodeWorld, process: NodeProcess
+    world: NodeWorld, process: NodeProcess, autojump_clock: MockClock
 ) -> None:
     volume = world.volume(permit=False)
     process.host.trouble.held[volume.subnqn] = ("dm-0 stands on it",)
@@ -560,7 +619,9 @@ async def test_a_refused_volume_that_somebody_holds_meanwhile_stays_open(
     await assert_nothing_staged(process)
 
 
-async def test_a_staging_path_that_is_a_file_is_refused(world: NodeWorld, process: NodeProcess) -> None:
+async def test_a_staging_path_that_is_a_file_is_refused(
+    world: NodeWorld, process: NodeProcess, autojump_clock: MockClock
+) -> None:
     volume = world.volume()
     Path(staging(world, volume)).write_text("somebody's")
     with pytest.raises(NotPermittedNow):
@@ -569,7 +630,9 @@ async def test_a_staging_path_that_is_a_file_is_refused(world: NodeWorld, proces
     await assert_nothing_staged(process)
 
 
-async def test_two_stages_of_one_volume_at_once_are_one(world: NodeWorld, process: NodeProcess) -> None:
+async def test_two_stages_of_one_volume_at_once_are_one(
+    world: NodeWorld, process: NodeProcess, autojump_clock: MockClock
+) -> None:
     request = world.stage_request(world.volume())
     async with trio.open_nursery() as nursery:
         for _ in range(5):
@@ -578,7 +641,9 @@ async def test_two_stages_of_one_volume_at_once_are_one(world: NodeWorld, proces
     assert len(await process.journal.operations()) == 1
 
 
-async def test_a_context_option_reaches_the_mount_byte_for_byte(world: NodeWorld, process: NodeProcess) -> None:
+async def test_a_context_option_reaches_the_mount_byte_for_byte(
+    world: NodeWorld, process: NodeProcess, autojump_clock: MockClock
+) -> None:
     label = 'context="system_u:object_r:container_file_t:s0:c1,c2"'
     seen: list[tuple[str, ...]] = []
     mount = process.host.mount
@@ -590,3 +655,52 @@ async def test_a_context_option_reaches_the_mount_byte_for_byte(world: NodeWorld
     process.host.mount = watched  # type: ignore[method-assign, assignment]
     await process.node.stage(world.stage_request(world.volume(flags=("noatime,nodev", label))))
     assert seen == [("noatime", "nodev", label)]
+
+
+async def test_a_mount_that_does_not_show_is_no_success(
+    world: NodeWorld, process: NodeProcess, autojump_clock: MockClock
+) -> None:
+    async def nothing(*_: object) -> None:
+        pass
+
+    process.host.mount = nothing  # type: ignore[method-assign, assignment]
+    with pytest.raises(OperationPending, match="not to be seen there"):
+        await process.node.stage(world.stage_request(world.volume()))
+
+
+async def test_a_refused_volume_under_a_strangers_mount_stays_open(
+    world: NodeWorld, process: NodeProcess, autojump_clock: MockClock
+) -> None:
+    """What is ours there cannot be reached, so it cannot be taken off; and what is mounted is never disconnected."""
+    volume = world.volume()
+    mount = process.host.mount
+
+    async def and_over_it(*arguments: object) -> None:
+        await mount(*arguments)  # type: ignore[arg-type]
+        strange = Mount(staging(world, volume), (0, 99), "/", "tmpfs", "tmpfs", ("rw",), ("rw",))
+        process.host.kernel.mounts.append(strange)
+
+    process.host.mount = and_over_it  # type: ignore[method-assign, assignment]
+    with pytest.raises(OperationPending, match="not this volume"):
+        await process.node.stage(world.stage_request(volume))
+    assert volume.subnqn in process.host.kernel.attached
+    process.host.kernel.mounts.pop()
+    await process.node.stage(world.stage_request(volume))
+
+
+async def test_a_death_while_an_older_epoch_is_cleared_is_made_up_for(
+    world: NodeWorld, autojump_clock: MockClock
+) -> None:
+    volume = world.volume()
+    async with world.process() as process:
+        await process.node.stage(world.stage_request(volume))
+    world.publish(volume)
+    volume.permit = False
+    async with world.process(Life("die before", 2)) as process:  # intent, unmount, and then the disconnection
+        await process.node.stage(world.stage_request(volume))
+    async with world.process() as process:
+        assert (await process.journal.stages())[0].subnqn != volume.subnqn
+        assert await process.node._recovery.settle_all() == 1
+        await process.node.stage(world.stage_request(volume))
+        assert list(process.host.kernel.attached) == [volume.subnqn]
+        assert await process.journal.open_operations() == []

@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import trio.testing
+from trio.testing import MockClock
 
 from rdscsi import names
 from rdscsi.errors import InvalidRequest, NotPermittedNow, OperationPending, OutcomeUnknown
@@ -24,7 +24,7 @@ def world(tmp_path: Path) -> NodeWorld:
 
 
 @pytest.fixture
-async def process(world: NodeWorld, autojump_clock: trio.testing.MockClock) -> AsyncIterator[NodeProcess]:
+async def process(world: NodeWorld, autojump_clock: MockClock) -> AsyncIterator[NodeProcess]:
     async with world.process() as made:
         yield made
 
@@ -49,14 +49,18 @@ async def assert_gone(process: NodeProcess) -> None:
 # --- nothing there
 
 
-async def test_what_was_never_staged_is_unstaged(world: NodeWorld, process: NodeProcess) -> None:
+async def test_what_was_never_staged_is_unstaged(
+    world: NodeWorld, process: NodeProcess, autojump_clock: MockClock
+) -> None:
     volume = world.volume()
     await unstage(world, process, volume)
     await process.node.unstage("whatever", world.path("pvc-1-staged"))
     assert await process.journal.operations() == []
 
 
-async def test_an_unknown_id_does_not_take_off_what_is_mounted(world: NodeWorld, process: NodeProcess) -> None:
+async def test_an_unknown_id_does_not_take_off_what_is_mounted(
+    world: NodeWorld, process: NodeProcess, autojump_clock: MockClock
+) -> None:
     process.host.kernel.mounts.append(STRANGE)
     with pytest.raises(NotPermittedNow, match="no volume of this driver"):
         await process.node.unstage("whatever", "/elsewhere")
@@ -66,21 +70,25 @@ async def test_an_unknown_id_does_not_take_off_what_is_mounted(world: NodeWorld,
     assert process.host.kernel.mounts == [STRANGE]
 
 
-async def test_the_directory_stays_for_whoever_made_it(world: NodeWorld, process: NodeProcess) -> None:
+async def test_the_directory_stays_for_whoever_made_it(
+    world: NodeWorld, process: NodeProcess, autojump_clock: MockClock
+) -> None:
     volume = await staged(world, process)
     await unstage(world, process, volume)
     assert Path(world.path("pvc-1-staged")).is_dir()
     await assert_gone(process)
 
 
-async def test_stacked_mounts_all_come_off(world: NodeWorld, process: NodeProcess) -> None:
+async def test_stacked_mounts_all_come_off(world: NodeWorld, process: NodeProcess, autojump_clock: MockClock) -> None:
     volume = await staged(world, process)
     process.host.kernel.mounts.extend(process.host.kernel.mounts * 3)
     await unstage(world, process, volume)
     await assert_gone(process)
 
 
-async def test_every_epoch_of_the_volume_is_disconnected(world: NodeWorld, process: NodeProcess) -> None:
+async def test_every_epoch_of_the_volume_is_disconnected(
+    world: NodeWorld, process: NodeProcess, autojump_clock: MockClock
+) -> None:
     volume = await staged(world, process)
     world.publish(volume)
     connection = process.node._machine.connection(volume.subnqn, ())
@@ -93,7 +101,9 @@ async def test_every_epoch_of_the_volume_is_disconnected(world: NodeWorld, proce
 # --- somebody there
 
 
-async def test_a_published_volume_stays_and_the_path_is_named(world: NodeWorld, process: NodeProcess) -> None:
+async def test_a_published_volume_stays_and_the_path_is_named(
+    world: NodeWorld, process: NodeProcess, autojump_clock: MockClock
+) -> None:
     for access_type in (AccessType.MOUNT, AccessType.BLOCK):
         volume = await staged(world, process, access_type)
         await process.node.publish(world.publish_request(volume))
@@ -107,7 +117,9 @@ async def test_a_published_volume_stays_and_the_path_is_named(world: NodeWorld, 
         volume.file.unlink()
 
 
-async def test_a_dead_bind_keeps_a_volume_staged(world: NodeWorld, process: NodeProcess) -> None:
+async def test_a_dead_bind_keeps_a_volume_staged(
+    world: NodeWorld, process: NodeProcess, autojump_clock: MockClock
+) -> None:
     volume = await staged(world, process)
     await process.node.publish(world.publish_request(volume))
     process.host.kernel.attached.clear()
@@ -115,7 +127,9 @@ async def test_a_dead_bind_keeps_a_volume_staged(world: NodeWorld, process: Node
         await unstage(world, process, volume)
 
 
-async def test_a_stale_record_of_a_target_keeps_nothing(world: NodeWorld, process: NodeProcess) -> None:
+async def test_a_stale_record_of_a_target_keeps_nothing(
+    world: NodeWorld, process: NodeProcess, autojump_clock: MockClock
+) -> None:
     volume = await staged(world, process, AccessType.BLOCK)
     await process.node.publish(world.publish_request(volume))
     process.host.kernel.nodes.clear()
@@ -123,7 +137,9 @@ async def test_a_stale_record_of_a_target_keeps_nothing(world: NodeWorld, proces
     assert await process.journal.targets() == []
 
 
-async def test_an_unfinished_publishing_keeps_a_volume_staged(world: NodeWorld, process: NodeProcess) -> None:
+async def test_an_unfinished_publishing_keeps_a_volume_staged(
+    world: NodeWorld, process: NodeProcess, autojump_clock: MockClock
+) -> None:
     volume = await staged(world, process)
     process.life.at, process.life.fault = len(process.life.effects) + 1, "unknown before"
     with pytest.raises(OutcomeUnknown):
@@ -134,7 +150,7 @@ async def test_an_unfinished_publishing_keeps_a_volume_staged(world: NodeWorld, 
     await unstage(world, process, volume)
 
 
-async def test_holders_keep_a_volume_staged(world: NodeWorld, process: NodeProcess) -> None:
+async def test_holders_keep_a_volume_staged(world: NodeWorld, process: NodeProcess, autojump_clock: MockClock) -> None:
     volume = await staged(world, process)
     process.host.trouble.held[volume.subnqn] = ("loop device /dev/loop7 is attached to it",)
     with pytest.raises(NotPermittedNow, match="/dev/loop7"):
@@ -143,7 +159,7 @@ async def test_holders_keep_a_volume_staged(world: NodeWorld, process: NodeProce
 
 
 async def test_a_holder_that_shows_after_the_unmount_keeps_the_connection(
-    world: NodeWorld, process: NodeProcess
+    world: NodeWorld, process: NodeProcess, autojump_clock: MockClock
 ) -> None:
     volume = await staged(world, process)
     unmount = process.host.unmount
@@ -164,7 +180,9 @@ async def test_a_holder_that_shows_after_the_unmount_keeps_the_connection(
     await assert_gone(process)
 
 
-async def test_a_user_who_comes_after_the_look_is_named_too(world: NodeWorld, process: NodeProcess) -> None:
+async def test_a_user_who_comes_after_the_look_is_named_too(
+    world: NodeWorld, process: NodeProcess, autojump_clock: MockClock
+) -> None:
     volume = await staged(world, process)
     holders = process.host.holders
     looks: list[object] = []
@@ -180,9 +198,7 @@ async def test_a_user_who_comes_after_the_look_is_named_too(world: NodeWorld, pr
     assert await process.journal.open_operations() == []
 
 
-async def test_a_user_in_the_middle_of_an_unstage_leaves_it_open(
-    world: NodeWorld, autojump_clock: trio.testing.MockClock
-) -> None:
+async def test_a_user_in_the_middle_of_an_unstage_leaves_it_open(world: NodeWorld, autojump_clock: MockClock) -> None:
     async with world.process() as process:
         volume = await staged(world, process)
     async with world.process(Life("die before", 2)) as process:  # intent, record, and then the unmount
@@ -197,7 +213,9 @@ async def test_a_user_in_the_middle_of_an_unstage_leaves_it_open(
         await assert_gone(process)
 
 
-async def test_a_stranger_at_the_staging_path_stays(world: NodeWorld, process: NodeProcess) -> None:
+async def test_a_stranger_at_the_staging_path_stays(
+    world: NodeWorld, process: NodeProcess, autojump_clock: MockClock
+) -> None:
     volume = await staged(world, process)
     strange = replace(STRANGE, mount_point=world.path("pvc-1-staged"))
     process.host.kernel.mounts.append(strange)
@@ -209,7 +227,9 @@ async def test_a_stranger_at_the_staging_path_stays(world: NodeWorld, process: N
 # --- another path
 
 
-async def test_another_path_than_the_staged_one_is_no_success(world: NodeWorld, process: NodeProcess) -> None:
+async def test_another_path_than_the_staged_one_is_no_success(
+    world: NodeWorld, process: NodeProcess, autojump_clock: MockClock
+) -> None:
     volume = await staged(world, process)
     with pytest.raises(NotPermittedNow, match="is staged at"):
         await process.node.unstage(volume.volume_id, world.path("elsewhere"))
@@ -223,7 +243,7 @@ async def test_another_path_than_the_staged_one_is_no_success(world: NodeWorld, 
 # --- without a record
 
 
-async def test_a_lost_record_is_not_needed(world: NodeWorld, process: NodeProcess) -> None:
+async def test_a_lost_record_is_not_needed(world: NodeWorld, process: NodeProcess, autojump_clock: MockClock) -> None:
     volume = await staged(world, process)
     await process.journal.commit(changes.drop_stage(volume.volume_id))
     await unstage(world, process, volume)
@@ -231,7 +251,7 @@ async def test_a_lost_record_is_not_needed(world: NodeWorld, process: NodeProces
 
 
 async def test_the_mount_of_a_device_that_is_gone_comes_off_without_a_record(
-    world: NodeWorld, process: NodeProcess
+    world: NodeWorld, process: NodeProcess, autojump_clock: MockClock
 ) -> None:
     volume = await staged(world, process)
     await process.journal.commit(changes.drop_stage(volume.volume_id))
@@ -240,7 +260,9 @@ async def test_the_mount_of_a_device_that_is_gone_comes_off_without_a_record(
     await assert_gone(process)
 
 
-async def test_a_connecting_controller_is_disconnected(world: NodeWorld, process: NodeProcess) -> None:
+async def test_a_connecting_controller_is_disconnected(
+    world: NodeWorld, process: NodeProcess, autojump_clock: MockClock
+) -> None:
     volume = await staged(world, process)
     process.host.trouble.connecting.add(volume.subnqn)
     await unstage(world, process, volume)
@@ -251,7 +273,7 @@ async def test_a_connecting_controller_is_disconnected(world: NodeWorld, process
 
 
 async def test_an_unmount_that_hangs_is_freed_once_the_epoch_is_offered_no_more(
-    world: NodeWorld, process: NodeProcess
+    world: NodeWorld, process: NodeProcess, autojump_clock: MockClock
 ) -> None:
     volume = await staged(world, process)
     process.host.trouble.hung.add(world.path("pvc-1-staged"))
@@ -271,7 +293,9 @@ async def test_an_unmount_that_hangs_is_freed_once_the_epoch_is_offered_no_more(
     assert any(step.name == "fenced" and "may be lost" in step.detail for step in told.steps)
 
 
-async def test_a_hung_unmount_without_a_record_is_never_cut(world: NodeWorld, process: NodeProcess) -> None:
+async def test_a_hung_unmount_without_a_record_is_never_cut(
+    world: NodeWorld, process: NodeProcess, autojump_clock: MockClock
+) -> None:
     volume = await staged(world, process)
     await process.journal.commit(changes.drop_stage(volume.volume_id))
     world.exporter.withdraw(volume.subnqn)

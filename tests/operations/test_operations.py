@@ -15,6 +15,7 @@ from rdscsi.errors import (
     OutcomeUnknown,
     ShuttingDown,
 )
+from rdscsi.observe import logs
 from rdscsi.operations import Operations
 from rdscsi.testing.logbook import Logbook, open_logbook
 
@@ -328,6 +329,7 @@ class TestDrain:
             assert await operations.run("a", "x", slow) == "made"  # joining adds no work
             await operations.drain(30)
             assert trio.current_time() - began == pytest.approx(7)
+            await wait_all_tasks_blocked()
             assert results == ["made"]
 
     async def test_it_cancels_what_is_left_after_the_grace_period(

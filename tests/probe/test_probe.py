@@ -16,7 +16,7 @@ from rdscsi.probe.comparison import SimulatedDoor, differences, learned_texts
 from rdscsi.probe.run import Probe, ProbeFailed
 from rdscsi.probe.steps import Leftover, Place, Step, parse_leftovers
 from rdscsi.probe.transcript import Exchange, Transcript, load, save, without_secrets
-from rdscsi.simulator import Appliance, ApplianceOptions, Behaviour, PoolOptions
+from rdscsi.simulator import Appliance, ApplianceOptions, Behaviour, PoolOptions, loops
 from rdscsi.simulator.faults import Fault
 from rdscsi.simulator.server import ServerOptions, SshServer
 from rdscsi.simulator.sessions import Sessions
@@ -66,7 +66,7 @@ def probe(door: SimulatedDoor, answer: bool = True, **more: object) -> Probe:
 
 
 def walked(one: Probe) -> Transcript:
-    return asyncio.run(one.walk())
+    return loops.run(one.walk())
 
 
 def test_without_a_yes_nothing_is_changed(appliance: Appliance) -> None:
@@ -251,7 +251,7 @@ def over_ssh(
             async with open_channel(target) as channel:
                 return await scenario(channel, server, target)
 
-    return asyncio.run(main())
+    return loops.run(main())
 
 
 def test_a_run_over_ssh_writes_down_status_and_output(appliance: Appliance, tmp_path: Path) -> None:

@@ -5,7 +5,6 @@ RDSCSI_PROBE_HOST_KEY=file unless whoever answers is to be believed. RDSCSI_PROB
 a yes. `python tests/simulator/test_contract.py FILE` records the sample transcript of the simulated RDS anew.
 """
 
-import asyncio
 import os
 import sys
 import tempfile
@@ -20,7 +19,7 @@ from rdscsi.probe.comparison import SimulatedDoor, differences
 from rdscsi.probe.contract import CHECKS, Check, failures
 from rdscsi.probe.run import Probe
 from rdscsi.probe.transcript import Transcript, load, save
-from rdscsi.simulator import Appliance, ApplianceOptions, ManualClock, PoolOptions
+from rdscsi.simulator import Appliance, ApplianceOptions, ManualClock, PoolOptions, loops
 
 TRANSCRIPTS = Path(__file__).parent / "transcripts"
 SAMPLE = TRANSCRIPTS / "simulated-7.24.4.json"
@@ -32,7 +31,7 @@ def _probed(appliance: Appliance, run_name: str = "c0ffee") -> Transcript:
     probe = Probe(
         door=SimulatedDoor(appliance), pool="pool1", ask=lambda _: True, tell=lambda _: None, run_name=run_name
     )
-    return asyncio.run(probe.walk())
+    return loops.run(probe.walk())
 
 
 @cache
@@ -57,7 +56,7 @@ def hardware() -> Transcript:
         async with open_channel(target) as door:
             return await Probe(door=door, pool=os.environ["RDSCSI_PROBE_POOL"], ask=lambda _: writes, tell=print).walk()
 
-    return asyncio.run(walk())
+    return loops.run(walk())
 
 
 def _name(check: Check) -> str:

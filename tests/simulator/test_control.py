@@ -13,7 +13,7 @@ import asyncssh
 import pytest
 
 from rdscsi.cli.main import main as rdscsi
-from rdscsi.simulator import Appliance
+from rdscsi.simulator import Appliance, loops
 from rdscsi.simulator.control import Answer, BadRequest, Controls, ControlServer, Json, ask
 from rdscsi.simulator.server import ServerOptions, SshServer
 from rdscsi.simulator.sessions import Sessions
@@ -36,7 +36,7 @@ def _with_controls(directory: Path, script: Callable[[Ask, Sessions], None]) -> 
                 await asyncio.to_thread(script, lambda request: ask(appliance.state_dir, request), sessions)
 
     with Appliance(directory) as appliance:
-        asyncio.run(main())
+        loops.run(main())
 
 
 def test_rules_are_added_listed_and_dropped(tmp_path: Path) -> None:
@@ -178,7 +178,7 @@ class Process:
                 result = await connection.run(line)
                 return str(result.stdout)
 
-        return asyncio.run(asyncio.wait_for(once(), SECONDS))
+        return loops.run(asyncio.wait_for(once(), SECONDS))
 
     def end(self, how: signal.Signals) -> int:
         self.process.send_signal(how)

@@ -10,6 +10,7 @@ import trio
 import trio_asyncio
 
 from rdscsi.simulator import Appliance
+from rdscsi.simulator.faults import KINDS
 from rdscsi.simulator.server import ServerOptions
 from rdscsi.simulator.serving import RunningSimulator, open_simulator, running, serve_simulator
 
@@ -100,3 +101,14 @@ def test_importing_the_simulator_loads_no_ssh_server_and_nothing_of_the_driver()
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_the_first_example_of_the_document_runs(tmp_path: Path) -> None:
+    document = (Path(__file__).resolve().parents[2] / "docs/simulator.md").read_text(encoding="utf-8")
+    example = document.split("```python\n")[1].split("```")[0]
+    exec(compile(example, "docs/simulator.md", "exec"), {"tmp_path": tmp_path})
+
+
+def test_the_document_names_every_kind_of_fault() -> None:
+    document = (Path(__file__).resolve().parents[2] / "docs/simulator.md").read_text(encoding="utf-8")
+    assert [kind for kind in KINDS if f"`{kind}`" not in document] == []

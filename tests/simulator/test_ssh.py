@@ -14,7 +14,7 @@ from typing import TypeVar
 import asyncssh
 import pytest
 
-from rdscsi.simulator import Appliance, ApplianceOptions, Behaviour
+from rdscsi.simulator import Appliance, ApplianceOptions, Behaviour, loops
 from rdscsi.simulator.faults import Fault, Faults
 from rdscsi.simulator.options import User
 from rdscsi.simulator.server import ServerOptions, SshServer
@@ -93,7 +93,7 @@ def serve(tmp_path: Path) -> Callable[..., None]:
                     await scenario(Bench(server))
 
         with _appliance(tmp_path / "rds", behaviour or Behaviour(), users) as appliance:
-            asyncio.run(main())
+            loops.run(main())
 
     return served
 
@@ -128,9 +128,9 @@ def test_the_default_host_key_is_rsa_2048_and_survives_a_restart(tmp_path: Path)
             return server.host_key.get_algorithm(), server.fingerprint
 
     with Appliance(tmp_path) as appliance:
-        first = asyncio.run(fingerprint(appliance))
+        first = loops.run(fingerprint(appliance))
     with Appliance(tmp_path) as appliance:
-        assert asyncio.run(fingerprint(appliance)) == first
+        assert loops.run(fingerprint(appliance)) == first
     assert first[0] == "ssh-rsa"
 
 
@@ -348,7 +348,7 @@ def test_the_port_is_free_again_after_the_server_is_gone(tmp_path: Path) -> None
             return server.port
 
     with Appliance(tmp_path) as appliance:
-        used = asyncio.run(port(appliance))
+        used = loops.run(port(appliance))
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         probe.bind(("127.0.0.1", used))

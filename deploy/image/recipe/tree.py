@@ -5,6 +5,7 @@ Programs of the tree are run where they lie, through the tree's own loader, with
 
 import os
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 
 from recipe.debian import RecipeFailed
@@ -55,19 +56,29 @@ def compile_bytecode(interpreter: Path, root: Path, python: str, directory: str)
     The files carry no times and are never checked against their source. Raises RecipeFailed with what does not compile.
     """
     flags = ("-q", "-f", "--invalidation-mode", "unchecked-hash", "-s", str(root), "-p", "/")
-    program = str(interpreter / "usr/bin" / f"python{python}")
-    command = (*_loader(interpreter), program, "-S", "-m", "compileall", *flags, str(root / directory))
+    _run_python(interpreter, python, (), "-m", "compileall", *flags, str(root / directory))
+
+
+def check_imports(interpreter: Path, python: str, places: Sequence[Path], modules: Sequence[str]) -> None:
+    """Raise RecipeFailed when a module cannot be imported by the tree's Python with these places on its path."""
+    _run_python(interpreter, python, places, "-c", f"import {', '.join(modules)}")
+
+
+def _run_python(root: Path, python: str, places: Sequence[Path], *arguments: str) -> None:
+    """Run the tree's Python outside of it."""
+    command = (*_loader(root), str(root / "usr/bin" / f"python{python}"), "-S", *arguments)
     environment = {
-        "PYTHONHOME": str(interpreter / "usr"),
+        "PYTHONHOME": str(root / "usr"),
+        "PYTHONPATH": ":".join(map(str, places)),
         "PYTHONHASHSEED": "0",
-        "PYTHONDONTWRITEBYTECODE": "1",  # what the compiler itself imports would carry times
+        "PYTHONDONTWRITEBYTECODE": "1",  # what a compiler itself imports would carry times
         "LC_ALL": "C.UTF-8",
     }
     done = subprocess.run(
         command, capture_output=True, text=True, check=False, env=environment, timeout=_SECONDS, cwd="/"
     )
     if done.returncode != 0:
-        raise RecipeFailed(f"compileall: {done.stdout[-2000:]}{done.stderr[-2000:]}")
+        raise RecipeFailed(f"{' '.join(arguments[:2])}: {done.stdout[-2000:]}{done.stderr[-2000:]}")
 
 
 def _is_lacking(line: str, root: Path) -> bool:

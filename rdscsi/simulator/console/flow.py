@@ -30,8 +30,8 @@ Control = Callable[["Interpreter", GlobalCall, Scope], Value]
 
 
 def _required(statement: GlobalCall, *names: str) -> None:
-    missing = [name for name in names if name not in statement.arguments]
-    if missing:
+    if not statement.arguments.keys() >= set(names):
+        missing = [name for name in names if name not in statement.arguments]
         raise ConsoleError(texts.MISSING_VALUES(names=" ".join(missing)))
 
 

@@ -86,6 +86,9 @@ class DiskMenu(ListMenu[Disk]):
     def property(self, item: Disk, name: str) -> Value:
         return self._properties.of(item, name)
 
+    def read(self, item: Disk, name: str) -> Value:
+        return Id(item.number) if name == ".id" else self._properties.of(item, name)
+
     def flags(self, item: Disk) -> str:
         of = self._properties.of
         return "".join(letter for column in FLAGS for letter, name in column if of(item, name) is True)

@@ -55,6 +55,7 @@ class Pool:
             store.set_single("pool", recorded)
         self.fresh = not (state / "pool").exists()
         self._record: dict[str, Plain] = {**_OLD, **recorded}
+        self.slot = self.mount_point = self._text("slot")
         self.directory = state / "pool" / self.mount_point
         self.directory.mkdir(parents=True, exist_ok=True)
         if self.fresh and self.fs == "ext4":
@@ -76,10 +77,6 @@ class Pool:
     def text(self, name: str) -> str:
         """A text of the record: `model`, `serial`, `interface`, `raid-type`, `raid-chunk-size`."""
         return self._text(name)
-
-    @property
-    def slot(self) -> str:
-        return self._text("slot")
 
     @property
     def label(self) -> str:
@@ -108,10 +105,6 @@ class Pool:
     @property
     def state(self) -> str:
         return self._text("state")
-
-    @property
-    def mount_point(self) -> str:
-        return self._text("slot")
 
     @property
     def mounted(self) -> bool:

@@ -126,7 +126,7 @@ class StorageMachine(RuleBasedStateMachine):
 
     def _run_late(self) -> None:
         assert self.sessions is not None
-        due = sorted(item for item in self.late if item[0] <= self.clock.now())
+        due = sorted((item for item in self.late if item[0] <= self.clock.now()), key=lambda item: item[0])
         self.late = [item for item in self.late if item not in due]
         self.sessions.run_due()
         for _, line in due:

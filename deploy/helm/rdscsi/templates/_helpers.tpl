@@ -1,0 +1,47 @@
+{{- define "rdscsi.driver" -}}csi.rdscsi.io{{- end }}
+
+{{- define "rdscsi.clusterId" -}}
+{{- if .Values.clusterId -}}
+{{ .Values.clusterId }}
+{{- else -}}
+{{- $namespace := lookup "v1" "Namespace" "" "kube-system" -}}
+{{- required "clusterId: say it where there is no cluster to read it from: the UID of the kube-system namespace" (($namespace).metadata).uid -}}
+{{- end -}}
+{{- end }}
+
+{{- define "rdscsi.labels" -}}
+app.kubernetes.io/name: rdscsi
+app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+{{- end }}
+
+{{- define "rdscsi.selector" -}}
+app.kubernetes.io/name: rdscsi
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end }}
+
+{{- define "rdscsi.pluginDir" -}}{{ .Values.kubeletDir }}/plugins/{{ include "rdscsi.driver" . }}{{- end }}
+
+{{/* Settings as TOML: JSON's strings, numbers, booleans and lists are TOML's as well. */}}
+{{- define "rdscsi.toml" -}}
+{{- range $name, $value := . }}
+{{ $name }} = {{ if kindIs "float64" $value }}{{ if eq (floor $value) $value }}{{ int64 $value }}{{ else }}{{ $value }}{{ end }}{{ else }}{{ toJson $value }}{{ end }}
+{{- end }}
+{{- end }}
+
+{{- define "rdscsi.confined" -}}
+allowPrivilegeEscalation: false
+readOnlyRootFilesystem: true
+capabilities: {drop: [ALL]}
+{{- end }}
+
+{{/* What the CSI sidecars of the controller have in common. */}}
+{{- define "rdscsi.sidecar" -}}
+image: {{ printf "%s/%s:%s" .root.Values.sidecars.registry .sidecar.name .sidecar.tag }}
+imagePullPolicy: {{ .root.Values.sidecars.pullPolicy }}
+securityContext: {{- include "rdscsi.confined" . | nindent 2 }}
+resources: {{- toYaml .root.Values.sidecars.resources | nindent 2 }}
+volumeMounts:
+  - {name: socket, mountPath: /csi}
+{{- end }}

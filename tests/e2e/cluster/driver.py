@@ -1,0 +1,177 @@
+"""The driver in the cluster: its image, a simulated RDS in the world's network, and the chart with values for both."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from cluster.network import APPLIANCE_ADDRESS
+from cluster.places import ROOT, cache
+from cluster.programs_in import command, environment
+from cluster.world import ClusterFailed, World
+from rdscsi.sandbox.keys import ensure_key_pair
+
+NAMESPACE = "rdscsi"
+RELEASE = "rdscsi"
+IMAGE = "e2e.test/rdscsi"
+CHART = ROOT / "deploy" / "helm" / "rdscsi"
+SIMULATOR = "simulator"
+USER = "rdscsi"
+POOL = "pool1"
+READY_SECONDS = 60.0
+IMAGE_SECONDS = 600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Appliance:
+    """How the simulated RDS is to be; latency as `rdscsi simulator --latency` has it."""
+
+    latency: str = "none"
+    pool_size: int = 1 << 40
+
+
+def build_image(tag: str = "e2e", checkout: Path = ROOT) -> Path:
+    """Build the image of a checkout; its archive. Raises ClusterFailed."""
+    archive = cache() / f"rdscsi-{tag}.tar"
+    script = str(checkout / "deploy" / "image" / "build.py")
+    line = (sys.executable, script, "--cached", "--name", f"{IMAGE}:{tag}", "--output", str(archive))
+    done = subprocess.run(line, capture_output=True, text=True, check=False, timeout=IMAGE_SECONDS)
+    if done.returncode != 0:
+        raise ClusterFailed(f"the image could not be built: {done.stderr}")
+    return archive
+
+
+def start_appliance(world: World, appliance: Appliance) -> None:
+    """Start the simulated RDS, with what is in its directory, and wait until it is ready."""
+    key = world.state.directory / "appliance_id"
+    ensure_key_pair(key, key.with_suffix(".pub"))
+    log = world.state.logs / f"{SIMULATOR}.log"
+    began = log.stat().st_size if log.exists() else 0
+    flags = {
+        "listen": f"{APPLIANCE_ADDRESS}:22",
+        "state-dir": world.state.appliance,
+        "authorized-key": key.with_suffix(".pub"),
+        "user": USER,
+        "pool-slot": POOL,
+        "latency": appliance.latency,
+        "pool-size": appliance.pool_size,
+        "console-log": world.state.logs / "console.log",
+    }
+    argv = [sys.executable, "-m", "rdscsi.cli", "simulator", *(f"--{name}={value}" for name, value in flags.items())]
+    world.namespace.start(SIMULATOR, argv, {"PYTHONPATH": str(ROOT)})
+    deadline = time.monotonic() + READY_SECONDS
+    while b"simulated RDS ready" not in log.read_bytes()[began:]:
+        if time.monotonic() > deadline or not world.namespace.programs()[SIMULATOR].running:
+            raise ClusterFailed(f"the simulated RDS did not start: {log.read_text()[-1000:]}")
+        time.sleep(0.05)
+
+
+def kill_appliance(world: World) -> None:
+    """Kill the simulated RDS (SIGKILL), and wait until it is gone."""
+    world.namespace.signal(SIMULATOR, signal.SIGKILL)
+    while world.namespace.programs()[SIMULATOR].running:
+        time.sleep(0.02)
+
+
+def write_secret(world: World) -> None:
+    """Create or exchange the Secret with the SSH key and the appliance's host key."""
+    files = {
+        "id": (world.state.directory / "appliance_id").read_text(),
+        "host_key.pub": (world.state.appliance / "host_key.pub").read_text(),
+    }
+    document = {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {"name": "rdscsi-appliance", "namespace": NAMESPACE},
+        "stringData": files,
+    }
+    world.kubectl("apply", "-f", "-", text=json.dumps(document))
+
+
+def values(world: World, tag: str = "e2e") -> dict[str, object]:
+    """The chart's values for this cluster. Times are shorter than on hardware, where a lost line may run on."""
+    exports = world.state.appliance
+    volume = {"name": "simulated-rds", "hostPath": {"path": str(exports), "type": "Directory"}}
+    mount = {"name": "simulated-rds", "mountPath": str(exports)}
+    return {
+        "image": {"name": IMAGE, "tag": tag, "pullPolicy": "Never"},
+        "appliance": {"address": APPLIANCE_ADDRESS, "poolSlot": POOL, "portals": [APPLIANCE_ADDRESS]},
+        "sidecars": {"pullPolicy": "Never"},
+        "controller": {
+            "settings": {
+                "command-deadline": 10,
+                "line-ttl": 5,
+                "longest-statement": 2,
+                "flush-delay": 0,
+                "abandon-after": 60,
+            }
+        },
+        "node": {
+            "settings": {"host-backend": "loop", "loop-exports-dir": f"{exports}/exports"},
+            "extraVolumes": [volume],
+            "extraVolumeMounts": [mount],
+        },
+        "storageClasses": {"filesystem": {"fsType": "xfs"}},
+    }
+
+
+def install(world: World, chosen: Mapping[str, object]) -> None:
+    """Install or upgrade the chart and wait until all of it is ready. Raises ClusterFailed."""
+    namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}}
+    world.kubectl("apply", "-f", "-", text=json.dumps(namespace))
+    write_secret(world)
+    file = world.state.directory / "values.json"
+    file.write_text(json.dumps(chosen))
+    helm(world, "upgrade", "--install", RELEASE, str(CHART), "--values", str(file))
+    wait_ready(world)
+
+
+def uninstall(world: World) -> None:
+    """Uninstall the chart."""
+    helm(world, "uninstall", RELEASE, "--wait")
+
+
+def helm(world: World, *arguments: str) -> str:
+    """Run helm in the driver's namespace; its output. Raises ClusterFailed."""
+    home = str(world.state.directory / "helm")
+    extra = {"HELM_CACHE_HOME": home, "HELM_CONFIG_HOME": home, "HELM_DATA_HOME": home}
+    argv = (str(world.programs / "helm"), f"--kubeconfig={world.state.kubeconfig}", "--namespace", NAMESPACE)
+    line = command(world.namespace, *argv, *arguments, network_only=True)
+    done = subprocess.run(
+        line, capture_output=True, text=True, check=False, timeout=READY_SECONDS, env=environment() | extra
+    )
+    if done.returncode != 0:
+        raise ClusterFailed(f"helm {arguments[0]}: {done.stderr.strip()}")
+    return done.stdout
+
+
+def wait_ready(world: World) -> None:
+    """Wait until controller and node pods are ready and both nodes know the driver."""
+    rollouts = (f"deployment/{RELEASE}-controller", f"daemonset/{RELEASE}-node")
+    for rollout in rollouts:
+        world.kubectl(
+            "-n", NAMESPACE, "rollout", "status", rollout, f"--timeout={READY_SECONDS:g}s", seconds=READY_SECONDS + 10
+        )
+    _wait("the driver on every node", lambda: len(registered_nodes(world)) == len(world.nodes))
+
+
+def registered_nodes(world: World) -> list[str]:
+    """The nodes whose kubelet has taken the driver in."""
+    found = json.loads(world.kubectl("get", "csinodes", "-o", "json"))
+    return [
+        item["metadata"]["name"]
+        for item in found["items"]
+        if any(one["name"] == "csi.rdscsi.io" for one in item["spec"].get("drivers") or [])
+    ]
+
+
+def _wait(what: str, reached: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + READY_SECONDS
+    while not reached():
+        if time.monotonic() > deadline:
+            raise ClusterFailed(f"{what}: not within {READY_SECONDS:g} s")
+        time.sleep(0.2)

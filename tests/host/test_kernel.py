@@ -1,0 +1,290 @@
+"""The kernel backend over a sysfs that answers as Linux does: connecting, states, disconnecting, sizes."""
+
+import errno
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import trio
+
+from rdscsi import names
+from rdscsi.errors import DeviceUnavailable, OutcomeUnknown
+from rdscsi.host.fabrics import Fabrics, meaning, render_options
+from rdscsi.host.kernel import KernelHost
+from rdscsi.host.local import Deadlines
+from rdscsi.host.ports import Connection, Tunables
+from rdscsi.host.process import Processes
+from rdscsi.model import Portal
+from rdscsi.testing.sysfs import KernelCalls, NvmeTree
+
+SUBNQN = names.subnqn(names.slot(names.KIND_VOLUME, "cluster", "pvc-1"), "a" * 16)
+PORTALS = (Portal("192.0.2.1", 4420), Portal("192.0.2.2", 4420))
+CONNECTION = Connection(SUBNQN, PORTALS, "nqn.2014-08.org.nvmexpress:uuid:h", "h")
+
+
+class Bench:
+    """A kernel host over a tree."""
+
+    def __init__(self, directory: Path, *, multipath: bool = True, connect: float = 0.6) -> None:
+        self.tree = NvmeTree(directory / "sys", multipath=multipath)
+        self.calls = KernelCalls(self.tree)
+        deadlines = Deadlines(connect=connect, mount=1, mkfs=1)
+        self.host = KernelHost(
+            processes=Processes(),
+            calls=self.calls,
+            deadlines=deadlines,
+            sys_root=self.tree.sys,
+            fabrics=Path("/fabrics"),
+        )
+        self.tree.offer(SUBNQN, *map(str, PORTALS))
+
+    @property
+    def connects(self) -> int:
+        return sum("transport=tcp" in one for one in self.calls.made)
+
+    @property
+    def deleted(self) -> list[str]:
+        return [one.removeprefix("delete_controller ") for one in self.calls.made if one.startswith("delete")]
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Bench:
+    return Bench(tmp_path)
+
+
+async def test_each_portal_is_a_path_to_one_disk(bench: Bench) -> None:
+    device = await bench.host.connect(CONNECTION)
+    assert (device.path, device.number, device.size_bytes) == ("/dev/nvme0n1", (259, 0), 64 << 20)
+    assert bench.connects == 2
+    assert await bench.host.connect(CONNECTION) == device
+    assert bench.connects == 2
+    assert await bench.host.connected(f"{names.NQN_PREFIX}:") == {SUBNQN: ((259, 0),)}
+    assert await bench.host.connected("nqn.2014") == {}
+
+
+async def test_without_multipath_one_portal_alone_is_connected(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, multipath=False)
+    device = await bench.host.connect(CONNECTION)
+    assert bench.connects == 1
+    assert await bench.host.connect(CONNECTION) == device
+    assert bench.connects == 1
+
+
+async def test_one_portal_that_answers_is_enough(bench: Bench) -> None:
+    bench.tree.refused[str(PORTALS[0])] = errno.ECONNREFUSED
+    assert (await bench.host.connect(CONNECTION)).path == "/dev/nvme0n1"
+
+
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [
+        (errno.ECONNREFUSED, "nothing listens there (ECONNREFUSED)"),
+        (errno.EHOSTUNREACH, "there is no route (EHOSTUNREACH)"),
+        (errno.ETIMEDOUT, "nothing answers (ETIMEDOUT)"),
+        (errno.EIO, "does not offer this subsystem to this host (EIO)"),
+        (errno.EINVAL, "Invalid argument (EINVAL)"),
+    ],
+)
+async def test_no_portal_says_why_for_each(bench: Bench, number: int, words: str) -> None:
+    bench.tree.refused = {str(portal): number for portal in PORTALS}
+    with pytest.raises(DeviceUnavailable) as failed:
+        await bench.host.connect(CONNECTION)
+    assert str(failed.value).count(words) == 2
+    assert await bench.host.find_device(SUBNQN) is None
+
+
+async def test_no_portal_at_all_is_said(bench: Bench) -> None:
+    for ask in (bench.host.connect, bench.host.offers):
+        with pytest.raises(DeviceUnavailable, match="no portal is known"):
+            await ask(replace(CONNECTION, portals=()))
+
+
+async def test_what_this_call_connected_goes_when_it_does_not_get_usable(bench: Bench) -> None:
+    bench.tree.namespaces = False
+    with pytest.raises(DeviceUnavailable, match="namespace is not there"):
+        await bench.host.connect(CONNECTION)
+    assert bench.deleted == ["nvme0", "nvme1"]
+    assert await bench.host.connected(names.NQN_PREFIX) == {}
+
+
+async def test_what_was_connected_before_stays_when_it_is_not_usable(bench: Bench) -> None:
+    await bench.host.connect(CONNECTION)
+    for name in ("nvme0", "nvme1"):
+        bench.tree.state(name, "connecting")
+    with pytest.raises(DeviceUnavailable, match="nvme0 connecting, nvme1 connecting"):
+        await bench.host.connect(CONNECTION)
+    assert bench.deleted == []
+    with pytest.raises(DeviceUnavailable):
+        await bench.host.find_device(SUBNQN)
+
+
+async def test_a_connecting_controller_is_waited_for_and_not_connected_again(bench: Bench) -> None:
+    await bench.host.connect(CONNECTION)
+    for name in ("nvme0", "nvme1"):
+        bench.tree.state(name, "connecting")
+
+    async def come_back() -> None:
+        await trio.sleep(0.1)
+        bench.tree.state("nvme1", "live")
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(come_back)
+        assert (await bench.host.connect(CONNECTION)).path == "/dev/nvme0n1"
+    assert bench.connects == 2
+
+
+async def test_a_dead_controller_is_deleted_and_connected_anew(bench: Bench) -> None:
+    await bench.host.connect(CONNECTION)
+    bench.tree.state("nvme0", "dead")
+    await bench.host.connect(CONNECTION)
+    assert bench.deleted == ["nvme0"]
+    assert bench.connects == 3
+
+
+async def test_a_controller_that_is_being_deleted_is_waited_for(bench: Bench) -> None:
+    await bench.host.connect(CONNECTION)
+    bench.tree.state("nvme0", "deleting")
+
+    async def end() -> None:
+        await trio.sleep(0.1)
+        bench.tree.delete("nvme0")
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(end)
+        await bench.host.connect(CONNECTION)
+    assert bench.deleted == []
+    assert bench.connects == 3
+
+
+async def test_a_connect_that_hangs_leaves_no_controller(bench: Bench) -> None:
+    def hang(about: str) -> None:
+        if "192.0.2.2" in about:
+            raise OutcomeUnknown("exchange: no answer within 30 s")
+
+    bench.calls.before = hang
+    with pytest.raises(OutcomeUnknown):
+        await bench.host.connect(CONNECTION)
+    assert await bench.host.connected(names.NQN_PREFIX) == {}
+
+
+async def test_disconnecting_is_proven_by_sysfs(bench: Bench) -> None:
+    await bench.host.connect(CONNECTION)
+    await bench.host.disconnect(SUBNQN)
+    assert bench.deleted == ["nvme0", "nvme1"]
+    assert await bench.host.find_device(SUBNQN) is None
+    await bench.host.disconnect(SUBNQN)
+    assert len(bench.deleted) == 2
+
+
+async def test_a_subsystem_that_stays_is_no_success(bench: Bench) -> None:
+    """As while a filesystem on it is mounted, after its last controller went."""
+    await bench.host.connect(CONNECTION)
+    remove, bench.tree._remove_subsystem = bench.tree._remove_subsystem, lambda subnqn: None  # type: ignore[method-assign]
+    with pytest.raises(OutcomeUnknown, match="no controller"):
+        await bench.host.disconnect(SUBNQN)
+    assert await bench.host.find_device(SUBNQN) is None
+    assert SUBNQN in await bench.host.connected(names.NQN_PREFIX)
+    remove(SUBNQN)
+    await bench.host.disconnect(SUBNQN)
+
+
+async def test_a_controller_that_cannot_be_deleted_is_no_success(bench: Bench) -> None:
+    await bench.host.connect(CONNECTION)
+
+    def refuse(about: str) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    bench.calls.before = refuse
+    with pytest.raises(OutcomeUnknown, match="Permission denied"):
+        await bench.host.disconnect(SUBNQN)
+    with pytest.raises(DeviceUnavailable, match="Permission denied"):
+        device = await bench.host.find_device(SUBNQN)
+        assert device is not None
+        await bench.host.wait_size(device, 1)
+
+
+async def test_no_controller_is_ever_reset(bench: Bench) -> None:
+    device = await bench.host.connect(CONNECTION)
+    bench.tree.state("nvme0", "dead")
+    await bench.host.connect(CONNECTION)
+    await bench.host.wait_size(device, 1)
+    await bench.host.offers(CONNECTION)
+    await bench.host.disconnect(SUBNQN)
+    assert not any("reset" in one for one in bench.calls.made)
+
+
+async def test_a_size_is_asked_for_and_waited_for(bench: Bench) -> None:
+    device = await bench.host.connect(CONNECTION)
+    bench.tree.size_bytes *= 2
+    assert (await bench.host.wait_size(device, 1)).size_bytes == bench.tree.size_bytes
+    assert sum("rescan_controller" in one for one in bench.calls.made) == 2
+    with pytest.raises(DeviceUnavailable, match="not yet"):
+        await bench.host.wait_size(device, bench.tree.size_bytes + 1)
+    await bench.host.disconnect(SUBNQN)
+    with pytest.raises(DeviceUnavailable, match="no longer connected"):
+        await bench.host.wait_size(device, 1)
+
+
+async def test_a_size_that_does_not_come_is_asked_for_again(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, connect=3)
+    device = await bench.host.connect(CONNECTION)
+    with pytest.raises(DeviceUnavailable):
+        await bench.host.wait_size(device, 1 << 40)
+    assert sum("rescan_controller" in one for one in bench.calls.made) == 4
+
+
+async def test_what_a_target_offers_is_found_out_beside_the_connection_that_hangs(bench: Bench) -> None:
+    await bench.host.connect(CONNECTION)
+    bench.tree.state("nvme0", "connecting")
+    assert await bench.host.offers(CONNECTION)
+    assert bench.deleted == ["nvme2"]
+    bench.tree.offer(SUBNQN)
+    assert not await bench.host.offers(CONNECTION)
+    bench.tree.refused = {str(portal): errno.ETIMEDOUT for portal in PORTALS}
+    with pytest.raises(DeviceUnavailable, match="nothing answers"):
+        await bench.host.offers(CONNECTION)
+    del bench.tree.refused[str(PORTALS[1])]
+    assert not await bench.host.offers(CONNECTION)
+
+
+async def test_presence_is_by_number(bench: Bench) -> None:
+    (bench.tree.sys / "dev/block/259:0").mkdir()
+    assert await bench.host.is_present((259, 0))
+    assert not await bench.host.is_present((259, 1))
+    assert bench.host.backend == "kernel"
+
+
+# --- options
+
+
+def test_options_are_the_kernels_own_and_the_time_outs_finite() -> None:
+    line = render_options(CONNECTION, PORTALS[0])
+    assert line == (
+        f"transport=tcp,traddr=192.0.2.1,trsvcid=4420,nqn={SUBNQN},hostnqn=nqn.2014-08.org.nvmexpress:uuid:h,hostid=h,"
+        "ctrl_loss_tmo=600,reconnect_delay=5,keep_alive_tmo=5"
+    )
+    tunables = Tunables(60, 2, 7, nr_io_queues=3, host_traddr="192.0.2.9", host_iface="eth1")
+    line = render_options(replace(CONNECTION, tunables=tunables), Portal("2001:db8::1", 4421), duplicate=True)
+    assert "traddr=2001:db8::1,trsvcid=4421" in line
+    assert line.endswith(
+        "ctrl_loss_tmo=60,reconnect_delay=2,keep_alive_tmo=7,nr_io_queues=3,host_traddr=192.0.2.9,host_iface=eth1"
+        ",duplicate_connect"
+    )
+
+
+@pytest.mark.parametrize("value", ["a,hostid=x", "a b", "", "a\n", "\N{LATIN SMALL LETTER E WITH ACUTE}"])
+def test_a_value_that_reads_as_several_is_refused(value: str) -> None:
+    with pytest.raises(ValueError, match="hostnqn"):
+        render_options(replace(CONNECTION, hostnqn=value), PORTALS[0])
+
+
+async def test_an_answer_that_cannot_be_read_is_an_error(bench: Bench) -> None:
+    fabrics = Fabrics(bench.calls)
+    bench.tree.connect = lambda options: "odd"  # type: ignore[method-assign, assignment]
+    with pytest.raises(OSError, match="odd"):
+        await fabrics.connect(CONNECTION, PORTALS[0], deadline=1)
+
+
+def test_a_number_without_a_meaning_keeps_the_systems_words() -> None:
+    assert meaning(OSError(errno.EPERM, "Operation not permitted")) == "Operation not permitted (EPERM)"
+    assert "modprobe nvme-tcp" in meaning(OSError(errno.ENOENT, "No such file or directory"))
