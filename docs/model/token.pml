@@ -189,8 +189,8 @@ proctype Controller(byte c) {
   bool other, busy;             /* the token was another journal's; the work is in these hands */
 endlife:
   { endturn: do
-    /* leadership.lead: look, decide, write the marker. */
-    :: atomic { token == 0 && LEADS(c) && (RETAKE || mark == 0 || markJ == journal[c] || counter[c] == 0) ->
+    /* leadership.lead: look, decide, write the marker; with two markers a person must look */
+    :: atomic { token == 0 && LEADS(c) && twin == 0 && (RETAKE || mark == 0 || markJ == journal[c] || counter[c] == 0) ->
          seenBoot = boot; old = mark; other = (mark != 0 && markJ != journal[c]);
          newC = (counter[c] > markC -> counter[c] : markC) + 1;
          new = fresh; fresh++;

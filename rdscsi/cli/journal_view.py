@@ -27,6 +27,9 @@ _COLUMNS = {
     "targets": ("target_path", "volume_id", "access_type", "access_mode", "readonly", "updated"),
     "tombstones": ("volume_id", "backing", "generation", "deleted"),
 }
+_WHOLE = ("id", "age", "state", "subject", "volume_id", "backing")  # never broken: somebody copies them
+_BLOCK = ("id", "kind", "subject", "state", "age", "attempts")
+_FIRST_STEPS, _LATEST_STEPS = 6, 9  # of a long trail, in a table
 _COLOURS = {"open": "yellow", "done": "green", "refused": "red", "superseded": "dim", "ready": "green"}
 
 
@@ -67,11 +70,12 @@ def print_json(view: View) -> None:
     print(json.dumps(document, indent=2, ensure_ascii=True))
 
 
-def print_tables(view: View) -> None:
-    """Print tables as wide as the terminal; colours only there."""
+def print_tables(view: View, *, width: int | None = None) -> None:
+    """Print tables as wide as the terminal, or as told; colours only on a terminal."""
     from rich.console import Console
 
-    console = Console(width=None if sys.stdout.isatty() else _PIPE_WIDTH, highlight=False, markup=False, emoji=False)
+    wide = width or (None if sys.stdout.isatty() else _PIPE_WIDTH)
+    console = Console(width=wide, highlight=False, markup=False, emoji=False)
     console.print(_heading(view), style="dim", soft_wrap=True)
     if view.status:
         console.print("nothing has this id: give an operation's id, its subject or a volume id", style="red")
@@ -79,6 +83,8 @@ def print_tables(view: View) -> None:
         if view.details and name == "operations":
             for row in rows:
                 _print_details(console, row, view)
+        elif rows and name == "operations" and console.width < _PIPE_WIDTH:
+            _print_blocks(console, [_cells(name, row, view) for row in rows])
         elif rows:
             console.print(_table(name, [_cells(name, row, view) for row in rows]))
         else:
@@ -155,11 +161,28 @@ def _table(name: str, rows: Sequence[Mapping[str, str]]) -> Any:  # a rich Table
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
     for column in _COLUMNS[name]:
-        table.add_column(column.replace("_", " "), overflow="fold", no_wrap=column in ("id", "age", "state"))
+        table.add_column(column.replace("_", " "), overflow="fold", no_wrap=column in _WHOLE)
     for row in rows:
         cells = ((column, one_line(value)) for column, value in row.items())
         table.add_row(*(Text(value, style=_COLOURS.get(value, "") if of == "state" else "") for of, value in cells))
     return table
+
+
+def _print_blocks(console: Any, rows: Sequence[Mapping[str, str]]) -> None:  # Any: a rich Console
+    """Print each operation as a line, and below it in words what a person has to know: no terminal is wide enough."""
+    from rich.text import Text
+
+    heads = {column: column for column in _BLOCK}
+    widths = {column: max(len(one_line(row[column])) for row in [heads, *rows]) for column in _BLOCK}
+    for row in [heads, *rows]:
+        style = "bold" if row is heads else ""
+        line = Text("  ").join(
+            Text(f"{one_line(row[column]):<{widths[column]}}", _COLOURS.get(row[column], style)) for column in _BLOCK
+        )
+        console.print(line, soft_wrap=True)
+        for column in ("last step", "last error", "next") if row is not heads else ():
+            if row[column] != "-" and (row["state"] == "open" or column == "last error"):
+                console.print(f"    {column:<11} {one_line(row[column])}", soft_wrap=True)
 
 
 def _print_details(console: Any, row: Row, view: View) -> None:  # Any: a rich Console
@@ -179,7 +202,12 @@ def _print_details(console: Any, row: Row, view: View) -> None:  # Any: a rich C
     for name, value in told.items():
         console.print(f"  {name:<9} {one_line(str(value))}", soft_wrap=True)
     steps: Any = row["steps"]
-    for step in steps:
+    left_out = len(steps) - _FIRST_STEPS - _LATEST_STEPS
+    for number, step in enumerate(steps):
+        if _FIRST_STEPS <= number < _FIRST_STEPS + left_out:
+            if number == _FIRST_STEPS:
+                console.print(f"  … {left_out} steps more; --output json has them", style="dim", soft_wrap=True)
+            continue
         console.print(f"  {_time(step['at'])}  {one_line(step['name']):<12} {one_line(step['detail'])}", soft_wrap=True)
 
 

@@ -53,10 +53,6 @@ class Definition:
     def environment(self) -> str:
         return ENVIRONMENT_PREFIX + self.name.replace("-", "_").upper()
 
-    @property
-    def attribute(self) -> str:
-        return self.name.replace("-", "_")
-
 
 @dataclass(frozen=True, slots=True)
 class Check:

@@ -30,8 +30,9 @@ from rdscsi.model import (
     VolumeRequest,
 )
 from rdscsi.operations import Operations
-from rdscsi.routeros.console import Console
-from rdscsi.routeros.device import Device, DeviceSettings
+from rdscsi.routeros import program
+from rdscsi.routeros.device import Device, DeviceSettings, Executes
+from rdscsi.routeros.program import Program
 from rdscsi.tags import parse_tag
 
 
@@ -130,16 +131,17 @@ class Controller:
 
 def make_controller(
     *,
-    console: Console,
+    console: Executes,
     journal: Journal,
     operations: Operations,
     options: ControllerOptions,
     settings: DeviceSettings,
+    program: Program = program,
     now: Callable[[], float] = time.time,
     entropy: Callable[[int], bytes] = secrets.token_bytes,
 ) -> Controller:
     """Put a controller together; nothing is sent before its `keep` runs. `now` gives seconds since the epoch."""
-    device = Device(console=console, settings=settings)
+    device = Device(console=console, settings=settings, program=program)
     backend = Backend(device=device, journal=journal, options=options, now=now, entropy=entropy)
     publications = Publications(backend)
     settling = Settling(backend=backend, publications=publications, operations=operations)

@@ -33,7 +33,9 @@ async def delete(backend: Backend, volume_id: str) -> None:
         await _refuse_published(backend, record)
     doomed = changes.put_volume(replace(record, state="deleting", updated_at=backend.now()))
     request = {"backing": record.backing}
-    async with backend.journal.operation(KIND, volume_id, request, supersedes=_GIVEN_UP, changes=[doomed]) as operation:
+    async with backend.journal.operation(
+        KIND, volume_id, request, supersedes=_GIVEN_UP, changes=[doomed], undoing=True
+    ) as operation:
         await carry_out(backend, operation)
 
 

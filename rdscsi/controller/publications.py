@@ -93,7 +93,7 @@ class Publications:
         except NotFound:
             return
         async with backend.journal.operation(
-            UNPUBLISH, volume_id, {"node": node_id}, supersedes=(PUBLISH, UNPUBLISH)
+            UNPUBLISH, volume_id, {"node": node_id}, supersedes=(PUBLISH, UNPUBLISH), undoing=True
         ) as operation:
             await self.carry_out_unpublish(operation)
 

@@ -25,7 +25,7 @@ async def repair(backend: Backend, found: Repair) -> None:
     volume_id = backend.volume_id(found.slot)
     kind = ERASE if found.verdict is Verdict.ERASE else KIND
     request = {"why": found.verdict.value, "backings": list(found.backings)}
-    async with backend.journal.operation(kind, volume_id, request, supersedes=_REPLACED) as operation:
+    async with backend.journal.operation(kind, volume_id, request, supersedes=_REPLACED, undoing=True) as operation:
         await carry_out(backend, operation)
 
 

@@ -207,6 +207,7 @@ class Writer:
 
     def _apply(self, item: _Item) -> Exception | None:
         """Do one item's work in a savepoint. SQLAlchemy's own costs more than the work inside of it."""
+        fault: Exception | None = None
         self._raw.execute("SAVEPOINT item")
         try:
             item.work(self._connection)
@@ -214,12 +215,10 @@ class Writer:
             # SQLite undoes the whole transaction after some errors: nothing of it may go on then.
             if not (self._raw.in_transaction and _own_fault(error)):
                 raise
+            fault = error  # delivered to the one who waits for this item
             self._raw.execute("ROLLBACK TO item")
-            return error  # delivered to the one who waits for this item
-        finally:
-            if self._raw.in_transaction:
-                self._raw.execute("RELEASE item")
-        return None
+        self._raw.execute("RELEASE item")
+        return fault
 
     def _release(self) -> None:
         """Nobody waits for a writer that has ended: on the ordinary way out there is nobody left."""

@@ -17,13 +17,14 @@ from rdscsi.journal import Journal
 from rdscsi.model import NodeExpandRequest, NodePublishRequest, StageRequest, VolumeStats
 from rdscsi.node import expansion, publishing, recovery, staging, stats, unstaging
 from rdscsi.node.machine import Machine
-from rdscsi.node.recovery import Recovery, Runner
+from rdscsi.node.recovery import Recovery
+from rdscsi.operations import Operations
 
 
 class Node:
     """Serves one machine. `recover` settles what is open, and runs for as long as the node does."""
 
-    def __init__(self, *, machine: Machine, operations: Runner, max_volumes_per_node: int) -> None:
+    def __init__(self, *, machine: Machine, operations: Operations, max_volumes_per_node: int) -> None:
         self.host = machine.host
         self._machine = machine
         self._operations = operations
@@ -83,7 +84,7 @@ async def open_node(
     *,
     cluster_id: str,
     journal: Journal,
-    operations: Runner,
+    operations: Operations,
     now: Callable[[], float] = time.time,
 ) -> AsyncIterator[Node]:
     """Open the machine and the node half on it. The caller runs `Node.recover` in the background.
@@ -102,7 +103,7 @@ async def make_node(
     host: Host,
     cluster_id: str,
     journal: Journal,
-    operations: Runner,
+    operations: Operations,
     now: Callable[[], float] = time.time,
 ) -> Node:
     """Put the node half together on a machine that is open, and do what comes before the first call."""

@@ -99,7 +99,7 @@ async def unpublish(machine: Machine, volume_id: str, target_path: str) -> None:
         return
     await _refuse_foreign(machine, volume_id, path)
     async with machine.journal.operation(
-        UNPUBLISH, path, {"volume_id": volume_id}, supersedes=(PUBLISH, UNPUBLISH)
+        UNPUBLISH, path, {"volume_id": volume_id}, supersedes=(PUBLISH, UNPUBLISH), undoing=True
     ) as operation:
         await carry_out_unpublish(machine, operation)
 

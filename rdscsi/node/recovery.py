@@ -8,10 +8,9 @@ finished when all of it is seen to be there, else they wait for their caller. Wh
 they are taken off again. What cannot be settled stays open, is told, and stands in the way of its own volume only.
 """
 
-from collections.abc import Awaitable, Callable, Hashable
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from functools import partial
-from typing import Protocol, TypeVar
 
 import trio
 
@@ -21,8 +20,7 @@ from rdscsi.journal import Operation, OperationRecord, changes
 from rdscsi.node import expansion, nodes, publishing, staging, unstaging
 from rdscsi.node.machine import EXPAND, PUBLISH, STAGE, UNPUBLISH, UNSTAGE, Machine
 from rdscsi.observe import logs
-
-T = TypeVar("T")
+from rdscsi.operations import Operations
 
 PATIENCE_SECONDS = 600.0
 """How long a half-made stage or publish waits for its caller; kubelet's longest pause between calls is 2 minutes."""
@@ -32,14 +30,6 @@ ROUND_SECONDS = 60.0
 _BOOT = "node.boot"
 
 _log = logs.get_log()
-
-
-class Runner(Protocol):
-    """What runs operations: `rdscsi.operations.Operations`, which is above this layer."""
-
-    async def run(self, subject: str, fingerprint: Hashable, fn: Callable[[], Awaitable[T]]) -> T:
-        """Run `fn` as the one operation of its subject."""
-        ...
 
 
 async def begin(machine: Machine) -> None:
@@ -58,7 +48,7 @@ async def begin(machine: Machine) -> None:
 class Recovery:
     """Settles the open operations of one node."""
 
-    def __init__(self, *, machine: Machine, operations: Runner) -> None:
+    def __init__(self, *, machine: Machine, operations: Operations) -> None:
         self._machine = machine
         self._operations = operations
         self._started = trio.current_time()

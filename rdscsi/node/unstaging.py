@@ -33,7 +33,7 @@ async def unstage(machine: Machine, volume_id: str, staging_target_path: str) ->
     _refuse_elsewhere(record, scene, path)
     await clearing.refuse_users(machine, volume_id, scene, path)
     async with machine.journal.operation(
-        UNSTAGE, volume_id, {"staging_target_path": path}, supersedes=(STAGE, UNSTAGE, EXPAND)
+        UNSTAGE, volume_id, {"staging_target_path": path}, supersedes=(STAGE, UNSTAGE, EXPAND), undoing=True
     ) as operation:
         await carry_out(machine, operation)
 

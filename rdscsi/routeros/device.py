@@ -7,17 +7,19 @@ longest statement have surely passed, nothing more is sent for it (law 4). Which
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 import trio
 
 from rdscsi import names
 from rdscsi.errors import DeviceUnavailable, Fenced, NotFinal, OutOfSpace, Refused, SettingsInvalid, UnexpectedAnswer
 from rdscsi.names import Backing
-from rdscsi.routeros import lines, surveys
+from rdscsi.routeros import lines, program, surveys
 from rdscsi.routeros.answers import Answer, parse_answer
-from rdscsi.routeros.console import Console, Reply, RunTimeRefused
+from rdscsi.routeros.console import Reply, RunTimeRefused
 from rdscsi.routeros.lines import Guard, NewVolume, Place
 from rdscsi.routeros.preflight import Look, pool_troubles, read_look, version_mistakes
+from rdscsi.routeros.program import Program
 from rdscsi.routeros.uptime import Sighting, Window
 from rdscsi.tags import Marker, parse_marker, render_marker
 
@@ -41,6 +43,12 @@ class DeviceSettings:
     longest_statement: float = 10.0
 
 
+class Executes(Protocol):
+    """What sends a line and tells what it printed; `Console.execute` says how."""
+
+    async def execute(self, body: str, *, deadline: float) -> Reply: ...
+
+
 class OutOfWindow(NotFinal):
     """A check in the line refused the window: the appliance rebooted, or the line was late. Nothing after it ran."""
 
@@ -56,8 +64,9 @@ class Device:
     before the answer is used. Whoever keeps order sets them.
     """
 
-    def __init__(self, *, console: Console, settings: DeviceSettings) -> None:
+    def __init__(self, *, console: Executes, settings: DeviceSettings, program: Program = program) -> None:
         self._console = console
+        self._program = program
         self.settings = settings
         self.on_reboot: Callable[[], None] = lambda: None
         self.on_fenced: Callable[[], None] = lambda: None
@@ -101,7 +110,7 @@ class Device:
 
         Raises SettingsInvalid when this appliance can never serve, DeviceUnavailable when it cannot serve now.
         """
-        answer = await self._run(surveys.look(self.settings.pool_slot, self.marker_slot))
+        answer = await self._run(self._program.look(self.settings.pool_slot, self.marker_slot))
         seen = read_look(answer, self.marker_slot)
         if mistakes := version_mistakes(seen):
             raise SettingsInvalid(mistakes)
@@ -122,12 +131,12 @@ class Device:
     async def inventory(self) -> Answer:
         """Print everything of this cluster; under guard when a token is held."""
         if self._marker is None:
-            return await self._run(surveys.unguarded_inventory(self.place, self.slot_prefix))
-        return await self._run(surveys.inventory(self._guard(self._window()), self.slot_prefix))
+            return await self._run(self._program.unguarded_inventory(self.place, self.slot_prefix))
+        return await self._run(self._program.inventory(self._guard(self._window()), self.slot_prefix))
 
     async def observe(self, slot: str) -> Answer:
         """Print one volume's item. What it shows may be believed at once, what it lacks only when settled."""
-        return await self._run(lines.observe(self._guard(self._window()), slot))
+        return await self._run(self._program.observe(self._guard(self._window()), slot))
 
     # --- the token
 
@@ -138,7 +147,7 @@ class Device:
         """
         path = f"{self.place.base_path}/{self.marker_slot}.img"
         window = self._window()
-        line = surveys.first_marker(self.place, window, self.marker_slot, path, render_marker(marker))
+        line = self._program.first_marker(self.place, window, self.marker_slot, path, render_marker(marker))
         await self._write_marker(line, marker)
         if not first:
             self._unsettle_statements()
@@ -146,7 +155,7 @@ class Device:
     async def move_token(self, old: Marker, new: Marker) -> None:
         """Take the token. Raises Changed when the marker is not the one that was seen."""
         window = self._window()
-        line = surveys.move_token(self.place, window, self.marker_slot, render_marker(old), render_marker(new))
+        line = self._program.move_token(self.place, window, self.marker_slot, render_marker(old), render_marker(new))
         await self._write_marker(line, new)
         self._unsettle_statements()
 
@@ -169,33 +178,37 @@ class Device:
 
     async def create(self, volume: NewVolume) -> Answer:
         """Send the create line; the answer shows the slot's item and the pool."""
-        return await self._mutate(volume.slot, lambda guard: lines.create(guard, volume))
+        return await self._mutate(volume.slot, lambda guard: self._program.create(guard, volume))
 
     async def publish(self, slot: str, *, old_tag: str, new_tag: str, subnqn: str, trsvcid: int) -> Answer:
         """Send the publish line; the answer shows the slot's item."""
-        return await self._mutate(slot, lambda guard: lines.publish(guard, slot, old_tag, new_tag, subnqn, trsvcid))
+        return await self._mutate(
+            slot, lambda guard: self._program.publish(guard, slot, old_tag, new_tag, subnqn, trsvcid)
+        )
 
     async def unpublish(self, slot: str, *, old_tag: str, new_tag: str) -> Answer:
         """Send the unpublish line; the answer shows the slot's item."""
-        return await self._mutate(slot, lambda guard: lines.unpublish(guard, slot, old_tag, new_tag))
+        return await self._mutate(slot, lambda guard: self._program.unpublish(guard, slot, old_tag, new_tag))
 
     async def expand(self, slot: str, *, old_tag: str, new_tag: str, size_bytes: int, need_free_bytes: int) -> Answer:
         """Send the expand line; the answer shows the slot's item and the pool."""
         return await self._mutate(
-            slot, lambda guard: lines.expand(guard, slot, old_tag, new_tag, size_bytes, need_free_bytes)
+            slot, lambda guard: self._program.expand(guard, slot, old_tag, new_tag, size_bytes, need_free_bytes)
         )
 
     async def remove(self, backing: Backing, *, old_tag: str, new_tag: str) -> Answer:
         """Send the removal line; the answer shows what is left of the slot and of this create's backing object."""
         path = self.file_path(backing)
         return await self._mutate(
-            backing.slot, lambda guard: lines.remove(guard, backing.slot, backing, path, old_tag, new_tag)
+            backing.slot, lambda guard: self._program.remove(guard, backing.slot, backing, path, old_tag, new_tag)
         )
 
     async def add_again(self, backing: Backing, *, tag: str) -> Answer:
         """Send the line that adds a lost item to a file that is still there; the answer shows the slot's item."""
         path = self.file_path(backing)
-        return await self._mutate(backing.slot, lambda guard: lines.add_again(guard, backing.slot, backing, path, tag))
+        return await self._mutate(
+            backing.slot, lambda guard: self._program.add_again(guard, backing.slot, backing, path, tag)
+        )
 
     def settled_in(self, slot: str) -> float:
         """Seconds until no line of the past can still act on this slot; 0 when none can."""

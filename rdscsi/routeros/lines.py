@@ -7,8 +7,9 @@ prefix leaves a state that the next line recognises. RouterOS facts used are lis
 
 A line must stay below 4,096 bytes, so what is compared again and again stands in locals: `zk` and `zm` the marker's
 slot and comment, `za` and `zy` the window, `zt` the uptime, `zs` the object's slot, `zo` and `zn` its tag before and
-after, `zf` and `zg` its file's path without and with a leading slash, `zb` its backing object's name, `zq` what a look
-has just found, `zw` a count of waits. None of them is the name of a property, which it would hide inside `where`.
+after, `zf` and `zg` its file's path without and with a leading slash, `zb` its backing object's name, `zl` the label of
+the filesystem, `zq` what a look has just found, `zw` a count of waits. None of them is the name of a property, which it
+would hide inside `where`.
 """
 
 import itertools
@@ -135,7 +136,7 @@ def create(guard: Guard, volume: NewVolume) -> str:
     return _line(
         guard.open(),
         _object(volume.slot),
-        _backing(volume.backing, volume.file_path),
+        _backing(place, volume.backing, volume.file_path),
         [f":local zx {quote(end)}", ':local zu ""'],
         [_if(f"[:len [{_ITEM}]]=0", make)],
         [_if(f"[:len [{_leaf(place)}]]=1", finish)],
@@ -186,7 +187,7 @@ def expand(guard: Guard, slot_name: str, old_tag: str, new_tag: str, size_bytes:
         [_if(f"[:len [{_ITEM} and comment=$zo and {smaller}]]=1", _enough_space(guard.place, need_free_bytes))],
         _retag(_ITEM),
         _one(small, f"/disk/set $zq file-size={number(size_bytes)}"),
-        _wait_until(f"{_ITEM} and size>={number(size_bytes)}"),
+        [_if(f"[:len [{_ITEM} and comment=$zn]]=1", _wait_until(f"{_ITEM} and size>={number(size_bytes)}"))],
         [print_disks("slot=$zs"), print_pool(guard.place)],
     )
 
@@ -201,7 +202,7 @@ def remove(guard: Guard, slot_name: str, backing: Backing, file_path: str, old_t
         guard.open(),
         _object(slot_name),
         _tags(old_tag, new_tag),
-        _backing(backing, file_path),
+        _backing(guard.place, backing, file_path),
         _retag(off),
         _one(f"{off} and comment=$zn", "/disk/remove $zq"),
         _drop_leftover(guard.place),
@@ -216,7 +217,7 @@ def add_again(guard: Guard, slot_name: str, backing: Backing, file_path: str, ta
     return _line(
         guard.open(),
         _object(slot_name),
-        _backing(backing, file_path),
+        _backing(guard.place, backing, file_path),
         [*AGAIN, _if(lone, [add]), print_disks("slot=$zs")],
     )
 
@@ -234,9 +235,11 @@ def _tags(old_tag: str, new_tag: str) -> list[str]:
     return [f":local zo {quote(old_tag)}", f":local zn {quote(new_tag)}"]
 
 
-def _backing(backing: Backing, file_path: str) -> list[str]:
+def _backing(place: Place, backing: Backing, file_path: str) -> list[str]:
     """RouterOS shows a path that was given without a leading slash with one; both are compared with."""
-    return [f":local zb {quote(backing.name)}", f":local zf {quote(file_path)}", ':local zg ("/" . $zf)']
+    label = [f":local zl {quote(place.fs_label)}"] if place.btrfs else []
+    path = [f":local zf {quote(file_path)}", ':local zg ("/" . $zf)']
+    return [*label, f":local zb {quote(backing.name)}", *path]
 
 
 def _one(find: str, statement: str) -> list[str]:
@@ -267,13 +270,13 @@ def _make_directory(place: Place) -> list[str]:
     if not place.btrfs:
         return []
     name = f"({quote(place.directory + '/')} . $zb)" if place.directory else "$zb"
-    return [*AGAIN, f"/disk/btrfs/subvolume/add fs={quote(place.fs_label)} name={name}"]
+    return [*AGAIN, f"/disk/btrfs/subvolume/add fs=$zl name={name}"]
 
 
 def _leaf(place: Place) -> str:
     """Find the backing object of one create."""
     if place.btrfs:
-        return f"/disk/btrfs/subvolume/find where fs={quote(place.fs_label)} and name=$zb"
+        return "/disk/btrfs/subvolume/find where fs=$zl and name=$zb"
     return "/file/find where name=$zf"
 
 
@@ -304,12 +307,8 @@ def _record(letter: str, get: str) -> str:
 
 def _wait_until(find: str) -> list[str]:
     """Wait until a look finds something, or patience is over: the print at the line's end tells which."""
-    poll = [":delay 250ms", ":set zw ($zw+1)", f":set zq [{find}]"]
-    return [
-        ":local zw 0",
-        f":set zq [{find}]",
-        f":while (([:len $zq]=0) and ($zw<{_POLLS})) do={{{'; '.join(poll)}}}",
-    ]
+    waiting = f"([:len [{find}]]=0) and ($zw<{_POLLS})"
+    return [":local zw 0", f":while ({waiting}) do={{:delay 250ms; :set zw ($zw+1)}}"]
 
 
 def _refuse_if(condition: str, reason: str) -> str:

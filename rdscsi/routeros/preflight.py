@@ -15,6 +15,8 @@ _NEEDS = (
     ((7, 18), "`/disk/btrfs/subvolume`, in which volumes live on a Btrfs pool"),
     ((7, 21), "`nvme-tcp-server-nqn`, by which a publication gets a name of its own"),
 )
+LONGEST_BASE_PATH = 64
+"""As the setting allows it: the marker's comment must hold it. The default is made of the pool's mount point."""
 _VERSION = re.compile(r"(\d+)\.(\d+)")
 
 
@@ -60,6 +62,8 @@ def pool_troubles(look: Look, pool_slot: str, base_path: str) -> list[str]:
         troubles.append(f"the pool {pool_slot!r} is not mounted")
     if not pool.fs_uuid:
         troubles.append(f"the pool {pool_slot!r} shows no fs-uuid, so it cannot be told from another")
+    if len(base_path) > LONGEST_BASE_PATH:
+        troubles.append(f"base-path {base_path!r} is longer than {LONGEST_BASE_PATH}; name a shorter one")
     if pool.mounted and not below(base_path, pool.mount_point):
         troubles.append(f"base-path {base_path!r} is not below the pool's mount point {pool.mount_point!r}")
     return troubles

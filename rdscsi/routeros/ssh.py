@@ -254,8 +254,9 @@ class _Session(asyncssh.SSHClientSession[bytes]):
         self.status = status
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """The channel is closed, properly or with its connection."""
-        self.problem = self.problem or exc
+        """The channel is closed, properly or with its connection. What is whole by then stays whole."""
+        if not (self.finished and self.status is not None):
+            self.problem = self.problem or exc
         self.ended.set()
 
 

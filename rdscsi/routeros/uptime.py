@@ -8,7 +8,7 @@ import math
 import re
 from dataclasses import dataclass
 
-_UPTIME = re.compile(r"(?:(?P<w>\d+)w)?(?:(?P<d>\d+)d)?(?P<h>\d+):(?P<m>\d+):(?P<s>\d+)(?:\.\d+)?")
+_UPTIME = re.compile(r"(?:(?P<w>\d+)w)?(?:(?P<d>\d+)d)?(?P<h>\d+):(?P<m>\d+):(?P<s>\d+)(?:\.\d+)?", re.ASCII)
 _WEEK, _DAY = 7 * 86400, 86400
 DRIFT = 0.01
 """How much faster or slower than ours the appliance's clock may run, at most."""

@@ -35,7 +35,7 @@ from rdscsi.simulator.menus import kinds
 from rdscsi.simulator.menus.catalogue import Menu, Parts, build
 from rdscsi.simulator.menus.log import Log
 from rdscsi.simulator.menus.printing import single
-from rdscsi.simulator.menus.tree import Tree
+from rdscsi.simulator.menus.tree import tree_of
 from rdscsi.simulator.options import ApplianceOptions
 from rdscsi.simulator.storage.exports import Exporter
 from rdscsi.simulator.storage.model import Storage
@@ -78,10 +78,10 @@ class Appliance:
         self.options = options or ApplianceOptions()
         self.state_dir = Path(state_dir)
         self.clock: Clock = clock or SystemClock()
-        self.history = history or History()
+        self.history = History() if history is None else history
         self.before_mutation: Hook | None = None
         self.mutations = 0
-        self.tree = Tree(
+        self.tree = tree_of(
             self.options.version,
             rose_storage=self.options.rose_storage,
             says_bad_parameter=self.options.says_bad_parameter(),
@@ -94,12 +94,14 @@ class Appliance:
         self.boots = 0
         self.on_reboot: Callable[[], None] = _nothing
         self._store = Store(self.state_dir)
-        self.storage = Storage(self.state_dir, self._store, self.options, self.clock, exporter)
+        with self._store.transaction():
+            self.storage = Storage(self.state_dir, self._store, self.options, self.clock, exporter)
+            self.records = Records(self._store, self.storage.undo)
+            self.accounts = Accounts(self.records, self.options.users)
+            self.records.seed("/ip/service", kinds.SERVICES)
+            self._start_clock()
         self.random = random.Random(0)  # noqa: S311 - repeatable on purpose
         self._environments: dict[str, dict[str, Value]] = {}
-        self.records = Records(self._store, self.storage.undo)
-        self.accounts = Accounts(self.records, self.options.users)
-        self.records.seed("/ip/service", kinds.SERVICES)
         self.log = Log(self.clock)
         self.on_new_host_key: Callable[[str], None] = _no_server
         self.logins: dict[int, Mapping[str, Value]] = {}
@@ -118,7 +120,6 @@ class Appliance:
                 logins=lambda: list(self.logins.values()),
             )
         )
-        self._start_clock()
 
     def __enter__(self) -> Appliance:
         return self
@@ -202,7 +203,8 @@ class Appliance:
     # -- lines -----------------------------------------------------------------------------------------------------
 
     def run(self, line: str, *, user: str = "admin", before: Hook | None = None, after: Hook | None = None) -> str:
-        """Run one console line; the text that the console prints, with CRLF line ends.
+        """Run one console line; the text that the console prints, with CRLF line ends. Bytes that are no UTF-8 are
+        in it as `surrogateescape` has them.
 
         `before` and `after` are called around each statement of this line that changes something; they may run other
         lines, wait (`step_aside`), or raise LineCut: then what the line did stays and its output is lost. Raises
@@ -218,7 +220,7 @@ class Appliance:
             outer, self._threads.line = self._line, _Running(user, before, after, self.boots)
             try:
                 self._check_alive()
-                self._run(line.encode(errors="replace").decode("latin-1"), user, output.append)
+                self._run(_typed(line), user, output.append)
                 outcome = "answered"
             finally:
                 self._threads.line = outer
@@ -360,7 +362,15 @@ def _nothing() -> None:
     """Nobody wants to hear of reboots."""
 
 
+def _typed(line: str) -> str:
+    """The line as bytes, one character each; what is no text at all becomes question marks."""
+    try:
+        return line.encode(errors="surrogateescape").decode("latin-1")
+    except UnicodeEncodeError:
+        return line.encode(errors="replace").decode("latin-1")
+
+
 def _on_the_wire(output: list[str], *, crlf: bool) -> str:
     text = "".join(output).replace("\r\n", "\n")
     text = text.replace("\n", "\r\n") if crlf else text
-    return text.encode("latin-1").decode("utf-8", errors="replace")
+    return text.encode("latin-1").decode("utf-8", errors="surrogateescape")

@@ -222,11 +222,11 @@ class SshServer:
 
     async def _answer(self, process: asyncssh.SSHServerProcess[bytes], attempt: Attempt) -> None:
         if attempt.reply is not None:
-            process.stdout.write(attempt.reply.encode())
+            process.stdout.write(attempt.reply.encode(errors="surrogateescape"))
             process.exit(self._appliance.options.behaviour.exit_status)
             return
         if attempt.fragment:
-            process.stdout.write(attempt.fragment.encode())
+            process.stdout.write(attempt.fragment.encode(errors="surrogateescape"))
             await process.stdout.drain()
         if attempt.stalled:
             await process.channel.wait_closed()

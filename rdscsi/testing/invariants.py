@@ -9,9 +9,8 @@ from dataclasses import dataclass, field
 from rdscsi import names
 from rdscsi.journal import Journal, VolumeRecord
 from rdscsi.model import Volume
-from rdscsi.simulator import Appliance
-from rdscsi.simulator.storage.disks import Disk
 from rdscsi.tags import FORMAT, Tag, TagState, parse_tag
+from rdscsi.testing.machines import Machine, Shown
 from rdscsi.testing.world import BACKEND, CLUSTER
 
 PREFIX = f"{names.KIND_VOLUME}{names.cluster_key(CLUSTER)}-"
@@ -51,26 +50,21 @@ class Holdings:
         )
 
 
-def holdings(appliance: Appliance) -> Holdings:
+def holdings(machine: Machine) -> Holdings:
     """Look past the console at what there is."""
-    items = {
-        disk.slot: f"{disk.type} {sorted(disk.settings.items())}"
-        for disk in appliance.storage.disks
-        if not disk.slot.startswith(names.KIND_MARKER + names.cluster_key(CLUSTER))
-    }
-    leaves = {entry.name for entry in appliance.storage.files.listing()}
     marker = names.marker_slot(CLUSTER, BACKEND)
-    return Holdings(items, frozenset(leaf for leaf in leaves if marker not in leaf))
+    items = {slot: item.everything for slot, item in machine.items().items() if slot != marker}
+    return Holdings(items, frozenset(leaf for leaf in machine.leaves() if marker not in leaf))
 
 
-async def violations(appliance: Appliance, journal: Journal, promises: Promises, before: Holdings) -> list[str]:
+async def violations(machine: Machine, journal: Journal, promises: Promises, before: Holdings) -> list[str]:
     """Check everything, after settling."""
-    now = holdings(appliance)
+    now = holdings(machine)
     wrong = [f"open: {one.kind} {one.subject}: {one.error}" for one in await journal.open_operations()]
     if now.foreign != before.foreign:
         wrong.append(f"foreign objects changed: {_difference(before.foreign, now.foreign)}")
     records = {record.slot: record for record in await journal.volumes()}
-    disks = {disk.slot: disk for disk in appliance.storage.disks if disk.slot.startswith(PREFIX)}
+    disks = {slot: item for slot, item in machine.items().items() if slot.startswith(PREFIX)}
     for slot in sorted({*records, *disks}):
         wrong += _pair(slot, records.get(slot), disks.get(slot))
     wrong += _leaves(now, records)
@@ -78,8 +72,8 @@ async def violations(appliance: Appliance, journal: Journal, promises: Promises,
     return wrong
 
 
-def _pair(slot: str, record: VolumeRecord | None, disk: Disk | None) -> Iterator[str]:
-    tag = parse_tag(str(disk.setting("comment", ""))) if disk is not None else None
+def _pair(slot: str, record: VolumeRecord | None, disk: Shown | None) -> Iterator[str]:
+    tag = parse_tag(disk.comment) if disk is not None else None
     if record is None:
         if tag is not None:
             yield f"{slot}: on the appliance without a record"
@@ -98,22 +92,18 @@ def _pair(slot: str, record: VolumeRecord | None, disk: Disk | None) -> Iterator
     yield from _item(slot, record, disk, tag)
 
 
-def _item(slot: str, record: VolumeRecord, disk: Disk, tag: Tag) -> Iterator[str]:
-    size = disk.setting("file-size", 0)
+def _item(slot: str, record: VolumeRecord, disk: Shown, tag: Tag) -> Iterator[str]:
+    size = disk.size
     if not size == record.capacity_bytes == tag.size_bytes:
         yield f"{slot}: {size} bytes, recorded {record.capacity_bytes}, tagged {tag.size_bytes}"
-    if disk.setting("mount-filesystem", True) is not False:
+    if disk.mount_filesystem:
         yield f"{slot}: the appliance may mount it"
     if not disk.attached:
         yield f"{slot}: its file is gone"
     wanted = bool(tag.active_nodes)
-    if disk.exported != wanted:
-        yield f"{slot}: exported {disk.exported}, active nodes {tag.active_nodes}"
-    if (
-        wanted
-        and tag.publication
-        and disk.setting("nvme-tcp-server-nqn", "") != names.subnqn(slot, tag.publication.epoch)
-    ):
+    if disk.export != wanted:
+        yield f"{slot}: exported {disk.export}, active nodes {tag.active_nodes}"
+    if wanted and tag.publication and disk.nqn != names.subnqn(slot, tag.publication.epoch):
         yield f"{slot}: exported under an NQN that the tag does not know"
 
 

@@ -98,12 +98,9 @@ def expand(size: int = 2 * SIZE) -> Step:
 
 def take_slot(world: World) -> None:
     """A stranger's disk sits in the volume's slot."""
-    world.appliance.run("/file/add name=pool1/strange type=directory")
     slot = names.parse_volume_id(VOLUME_ID)
     assert slot is not None
-    world.appliance.run(
-        f'/disk/add type=file slot={slot.slot} file-path=pool1/strange/x.img file-size=1048576 comment="not yours"'
-    )
+    world.machine.put_stranger(slot.slot)
 
 
 SCENARIOS: Mapping[str, Scenario] = {

@@ -40,6 +40,7 @@ class Schedule:
     reaction: Reaction = Reaction.RETRIES
     restart: bool = False
     flush_delay: float = 0.0
+    fast: bool = False
 
 
 @dataclass(slots=True)
@@ -63,7 +64,7 @@ async def _run(schedule: Schedule, directory: Path) -> Outcome:
     behaviour = Behaviour(config_flush_delay=schedule.flush_delay, pool_flush_delay=schedule.flush_delay)
     appliance = ApplianceOptions(pool=pool, initial_uptime=3600.0, behaviour=behaviour)
     options = replace(OPTIONS, flush_delay=schedule.flush_delay, abandon_after=300.0, refresh_every=300.0)
-    async with open_world(directory, appliance=appliance, options=options) as world:
+    async with open_world(directory, appliance=appliance, options=options, fast=schedule.fast) as world:
         return await _Run(world, schedule).through()
 
 
@@ -78,7 +79,8 @@ class _Run:
 
     async def through(self) -> Outcome:
         world = self.world
-        _strangers(world)
+        world.machine.put_stranger("backup")
+        world.machine.put_stranger("vaaaaaa-aaaaaaaaaaaaaaaaaaaaaaaa")
         async with world.process() as process:
             await self._struck(process)
         counting = world.strikes.counting
@@ -88,7 +90,7 @@ class _Run:
             async with world.process(ready=False) as process:
                 await self._react(process)
                 await trio.sleep(SETTLED_AFTER)
-                self.wrong += await violations(world.appliance, process.journal, self.promises, self.before)
+                self.wrong += await violations(world.machine, process.journal, self.promises, self.before)
         return Outcome(counting, self.wrong, not_struck)
 
     async def _struck(self, process: Process) -> None:
@@ -96,7 +98,7 @@ class _Run:
             await settle(lambda step=step: step(process.controller, self.promises))  # type: ignore[misc]
         await trio.sleep(10 * FLUSH)
         self.schedule.scenario.meddle(self.world)
-        self.before = holdings(self.world.appliance)
+        self.before = holdings(self.world.machine)
         self.world.strikes.arm(self.schedule.strikes)
         self.final = await self._called(process)
         if not self.final and not self.schedule.restart:
@@ -141,19 +143,6 @@ class _Run:
         except NotFinal as error:
             if not (self.schedule.scenario.quarantines and isinstance(error, Quarantined)):
                 self.wrong.append(f"no final answer within {PATIENCE:g} s: {type(error).__name__}: {error}")
-
-
-def _strangers(world: World) -> None:
-    """What others keep on the appliance."""
-    for line in (
-        "/disk/btrfs/subvolume/add fs=pool1 name=backups",
-        "/file/add name=pool1/notes.txt contents=mine",
-        "/disk/add type=file slot=backup file-path=pool1/backups/b.img file-size=1048576 comment=mine",
-        "/disk/btrfs/subvolume/add fs=pool1 name=rdscsi",
-        "/disk/btrfs/subvolume/add fs=pool1 name=rdscsi/vaaaaaa-aaaaaaaaaaaaaaaaaaaaaaaa.aaaaaaaaaaaaa",
-    ):
-        answer = world.appliance.run(line)
-        assert answer == "", f"{line}: {answer}"
 
 
 def reactions() -> Iterator[tuple[Reaction, bool]]:

@@ -1,4 +1,4 @@
-"""A sysfs with NVMe in it: made from a capture, or by connecting; and a kernel that answers to what is written there."""
+"""A sysfs with NVMe in it: made from a capture, or by connecting; and a kernel that answers to writes."""
 
 import errno
 import os
@@ -21,22 +21,18 @@ def restore_capture(text: str, root: Path) -> None:
     Lines are `link -> target`, and `path = content` with `|` for line feeds; those that begin with # say where it is
     from.
     """
-    for line in text.splitlines():
-        if line.startswith("#"):
-            continue
+    lines = [line for line in text.splitlines() if not line.startswith("#")]
+    for line in sorted(lines, key=lambda line: " -> " in line):  # what links lead to comes first
+        name, content = line.split(" -> " if " -> " in line else " = ", 1)
+        path = root / name.lstrip("/")
+        path.parent.mkdir(parents=True, exist_ok=True)
         if " -> " in line:
-            link, target = line.split(" -> ")
-            path = root / link.lstrip("/")
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.symlink_to(target)
+            path.symlink_to(content)
         else:
-            name, content = line.split(" = ", 1)
-            path = root / name.lstrip("/")
-            path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(content.replace("|", "\n"))
 
 
-@dataclass(slots=True)
+@dataclass
 class NvmeTree:
     """A sysfs root that is changed as the kernel changes it. `size_bytes` is what a rescan shows of each namespace."""
 

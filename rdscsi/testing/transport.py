@@ -95,5 +95,5 @@ class MemoryTransport:
         if attempt.stalled:
             await trio.sleep_forever()
         if attempt.reply is None or not self._link.up:
-            raise AnswerLost("the connection was lost", normalise(attempt.fragment.encode()))
-        return normalise(attempt.reply.encode())
+            raise AnswerLost("the connection was lost", normalise(attempt.fragment.encode(errors="surrogateescape")))
+        return normalise(attempt.reply.encode(errors="surrogateescape"))

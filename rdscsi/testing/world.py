@@ -5,9 +5,12 @@ the controller; `World.crash` ends it as SIGKILL would: nothing that it still do
 that the next life opens.
 """
 
+import contextlib
 import os
 import random
 import shutil
+import sqlite3
+import tempfile
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -20,17 +23,17 @@ from rdscsi import names
 from rdscsi.controller.controller import Controller, make_controller
 from rdscsi.controller.options import ControllerOptions
 from rdscsi.journal import Journal, Precautions, open_journal
+from rdscsi.journal.health import JOURNAL_ID_KEY
 from rdscsi.journal.writer import Moment
 from rdscsi.model import GIB, Portal
 from rdscsi.operations import Operations
-from rdscsi.routeros.console import Console
 from rdscsi.routeros.device import DeviceSettings
 from rdscsi.simulator import Appliance, ApplianceOptions, PoolOptions
 from rdscsi.simulator.faults import Fault, Faults
-from rdscsi.simulator.sessions import Sessions
 from rdscsi.testing.clock import TrioClock, wall_clock
+from rdscsi.testing.machines import FastMachine, Machine, SimulatedMachine, Wires
 from rdscsi.testing.strikes import Levers, Strikes
-from rdscsi.testing.transport import Link, MemoryTransport
+from rdscsi.testing.transport import Link
 
 CLUSTER = "11111111-2222-3333-4444-555555555555"
 BACKEND = "rds"
@@ -63,6 +66,8 @@ class Process:
 class World:
     """What outlives processes. `seed` decides ids, epochs and delays; `strikes` what goes wrong.
 
+    `fast`: the appliance is the model of `rdscsi.testing.fast` instead of the simulated RDS.
+
     Made by `open_world`, whose nursery runs the lines whose sessions have died.
     """
 
@@ -73,7 +78,8 @@ class World:
         nursery: trio.Nursery,
         options: ControllerOptions = OPTIONS,
         settings: DeviceSettings = SETTINGS,
-        appliance: ApplianceOptions | None = None,
+        appliance: ApplianceOptions = APPLIANCE,
+        fast: bool = False,
         seed: int = 0,
         connections: int = 4,
         delay: Callable[[random.Random], float] = lambda _: 0.0,
@@ -83,8 +89,7 @@ class World:
         self.settings = settings
         self.connections = connections
         self.clock = TrioClock()
-        self.appliance = Appliance(directory / "appliance", appliance or APPLIANCE, clock=self.clock)
-        self.sessions = Sessions(self.appliance, Faults(seed=seed))
+        self.machine = _machine(directory, appliance, self.clock, fast=fast, seed=seed)
         self.random = random.Random(seed)  # noqa: S311 - repeatable on purpose
         self.link = Link(dead=True)
         self.lives = 0
@@ -96,15 +101,21 @@ class World:
                 crash=self.crash,
                 stop=self.stop,
                 add_fault=lambda fault: self._strike(fault),
-                reboot=self.appliance.reboot,
+                reboot=self.machine.reboot,
             )
         )
-        self.appliance.before_mutation = lambda path, arguments: self.strikes.statement()
+        self.machine.watch_changes(self.strikes.statement)
 
     @property
     def faults(self) -> Faults:
         """What goes wrong with console lines."""
-        return self.sessions.faults
+        return self.machine.faults
+
+    @property
+    def appliance(self) -> Appliance:
+        """The simulated RDS itself; the fast model has no console to type at."""
+        assert isinstance(self.machine, SimulatedMachine)
+        return self.machine.appliance
 
     @property
     def journal_path(self) -> Path:
@@ -116,6 +127,7 @@ class World:
         """Run one controller while the body runs. A crash inside ends the body too, without an error."""
         link = self.link = Link()
         path = journal or self.journal_path
+        await _copy_template(path, self._new_id())
         with trio.CancelScope() as scope:
             self._scope = scope
             opened = open_journal(
@@ -151,12 +163,10 @@ class World:
 
     def close(self) -> None:
         """Let go of the appliance's state."""
-        self.appliance.close()
+        self.machine.close()
 
     def _made(self, journal: Journal, operations: Operations, link: Link) -> Process:
-        transport = MemoryTransport(
-            self.sessions,
-            self.clock,
+        wires = Wires(
             link=link,
             delay=lambda: self.delay(self.random),
             connections=self.connections,
@@ -164,11 +174,12 @@ class World:
             after=self._after_line,
         )
         controller = make_controller(
-            console=Console(transport),
+            console=self.machine.console(wires),
             journal=journal,
             operations=operations,
             options=self.options,
             settings=self.settings,
+            program=self.machine.program,
             now=wall_clock,
             entropy=self.random.randbytes,
         )
@@ -184,16 +195,49 @@ class World:
 
     def _after_line(self) -> None:
         self.strikes.answer()
-        due = self.sessions.next_due()
+        due = self.machine.next_due()
         if due is not None:
             self._nursery.start_soon(self._run_due, due)
 
     async def _run_due(self, seconds: float) -> None:
         await trio.sleep(seconds)
-        self.sessions.run_due()
+        self.machine.run_due()
 
     def _new_id(self) -> str:
         return names.operation_id(self.random.randbytes(8))
+
+
+def _machine(directory: Path, options: ApplianceOptions, clock: TrioClock, *, fast: bool, seed: int) -> Machine:
+    if not fast:
+        return SimulatedMachine(directory / "appliance", options, clock, seed=seed)
+    return FastMachine(clock, size=options.pool.size, flush_delay=options.behaviour.config_flush_delay, seed=seed)
+
+
+async def _copy_template(path: Path, journal_id: str) -> None:
+    """Make a new journal by copying one that was made before: the migrations cost more than a whole schedule."""
+    if not _TEMPLATE:
+        with tempfile.TemporaryDirectory(prefix="rdscsi-template-", dir=in_memory()) as directory:
+            made = Path(directory) / "journal.db"
+            async with open_journal(made, now=wall_clock, inline=True):
+                await trio.lowlevel.checkpoint()
+            _TEMPLATE.append(_content(made))
+    _copy(path, journal_id)
+
+
+def _content(path: Path) -> bytes:
+    return path.read_bytes()
+
+
+def _copy(path: Path, journal_id: str) -> None:
+    if path.exists():
+        return
+    path.write_bytes(_TEMPLATE[0])
+    with contextlib.closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("UPDATE meta SET value = ? WHERE key = ?", (journal_id, JOURNAL_ID_KEY))
+        connection.execute("DELETE FROM incarnations")
+
+
+_TEMPLATE: list[bytes] = []
 
 
 def in_memory() -> Path | None:

@@ -64,6 +64,54 @@ def test_colours_are_for_terminals(stream: type[StringIO], coloured: bool, monke
     assert "5s ago" in printed.getvalue()
 
 
+OPERATION = {
+    "id": "aaaaaaaaaaaaa",
+    "kind": "delete",
+    "subject": "rds/v-" + "x" * 30,
+    "state": "open",
+    "opened_at": 0.0,
+    "closed_at": None,
+    "attempts": 7,
+    "incarnation": 1,
+    "outcome": "",
+    "error": "DeviceUnavailable: " + "away " * 40,
+    "request": {},
+    "last_step": {"name": "remove", "detail": "v", "at": 1.0},
+    "next": "waits for the orchestrator",
+    "steps": [{"at": float(number), "name": f"step {number}", "detail": ""} for number in range(40)],
+}
+
+
+def test_a_terminal_shows_a_line_and_below_it_what_matters(capsys: pytest.CaptureFixture[str]) -> None:
+    done = OPERATION | {"state": "done", "kind": "create", "error": "", "id": "bbbbbbbbbbbbb"}
+    print_tables(View(SITUATION, 10.0, {"operations": [OPERATION, done]}), width=80)
+    _, head, line, step, error, following, last = capsys.readouterr().out.splitlines()
+    assert head.split() == ["id", "kind", "subject", "state", "age", "attempts"]
+    assert line.split() == ["aaaaaaaaaaaaa", "delete", OPERATION["subject"], "open", "10s", "7"]
+    assert step == "    last step   remove v"
+    assert error.startswith("    last error  DeviceUnavailable: away")
+    assert following == "    next        waits for the orchestrator"
+    assert last.split()[0] == "bbbbbbbbbbbbb"
+    assert [word for word in ("id", "kind", "state") if head.index(word) != line.index(str(OPERATION[word]))] == []
+
+
+def test_whoever_greps_gets_one_line_for_each_operation(capsys: pytest.CaptureFixture[str]) -> None:
+    print_tables(View(SITUATION, 10.0, {"operations": [OPERATION]}))
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if "aaaaaaaaaaaaa   delete" in line]
+    assert "waits for the orchestrator" in line
+
+
+def test_a_long_trail_is_shortened_in_its_middle(capsys: pytest.CaptureFixture[str]) -> None:
+    print_tables(View(SITUATION, 10.0, {"operations": [OPERATION]}, details=True))
+    shown = capsys.readouterr().out
+    assert "step 5 " in shown
+    assert "step 6 " not in shown
+    assert "… 25 steps more" in shown
+    assert "step 30 " not in shown
+    assert "step 31 " in shown
+    assert "step 39 " in shown
+
+
 def test_a_journal_that_never_started_has_no_last_start(capsys: pytest.CaptureFixture[str]) -> None:
     print_tables(View(SITUATION, 10.0))
     assert capsys.readouterr().out.strip() == "journal /j (aaaaaaaaaaaaa): no driver uses it"

@@ -1,6 +1,8 @@
 """docs/settings.md says what the code says, and every default passes the check of its own setting."""
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -31,3 +33,10 @@ def test_a_default_passes_its_own_check(definition: Definition) -> None:
 @pytest.mark.parametrize("definition", ALL, ids=lambda definition: definition.name)
 def test_no_name_collides_with_what_kubernetes_makes_of_a_service(definition: Definition) -> None:
     assert not re.match(r"RDSCSI_(PORT$|PORT_|SERVICE_)", definition.environment)
+
+
+def test_the_page_is_written_by_the_module_itself() -> None:
+    ended = subprocess.run(
+        [sys.executable, "-m", "rdscsi.config.reference"], capture_output=True, text=True, check=True
+    )
+    assert ended.stdout == render()

@@ -98,3 +98,23 @@ def test_the_longest_cluster_id_and_base_path_fit_a_marker() -> None:
     base_path = values.BASE_PATH.parse("/".join(["b" * 31, "b" * 32]))
     marker = Marker(cluster_id, base_path, str(UUID(int=0)), "j" * 13, 10**11, "r" * 16)
     assert parse_marker(render_marker(marker)) == marker
+
+
+@pytest.mark.parametrize("text", ["0.9", "10.1", "999999999999"])
+def test_a_length_of_time_outside_its_bounds_is_refused(text: str) -> None:
+    assert not accepts(values.seconds(1, 10), text)
+    assert all(accepts(values.seconds(1, 10), inside) for inside in ("1", "10.000"))
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [("", None), ("127.0.0.1:8080", "tcp://127.0.0.1:8080"), ("[::1]:0", "tcp://[::1]:0"), ("h.x:1", "tcp://h.x:1")],
+)
+def test_an_address_for_health_may_be_nothing(text: str, shown: str | None) -> None:
+    endpoint = values.TCP_ENDPOINT.parse(text)
+    assert (None if endpoint is None else str(endpoint)) == shown
+
+
+@pytest.mark.parametrize("text", ["8080", ":8080", "host", "host:", "unix:///x", "host:70000"])
+def test_what_is_no_address_for_health(text: str) -> None:
+    assert not accepts(values.TCP_ENDPOINT, text)

@@ -112,11 +112,11 @@ async def test_a_volume_larger_than_the_pool_is_refused_before_a_line_is_sent(
     world: World, autojump_clock: MockClock
 ) -> None:
     async with world.process() as process:
-        before = holdings(world.appliance)
+        before = holdings(world.machine)
         with pytest.raises(OutOfSpace, match="may still be given"):
             await process.controller.create_volume(wish("pvc-1", 2048 * GIB))
-        assert holdings(world.appliance) == before
-        assert await violations(world.appliance, process.journal, Promises(), before) == []
+        assert holdings(world.machine) == before
+        assert await violations(world.machine, process.journal, Promises(), before) == []
 
 
 async def test_space_is_promised_once_although_files_are_sparse(world: World, autojump_clock: MockClock) -> None:
@@ -152,29 +152,29 @@ async def test_the_appliance_itself_refuses_when_others_have_filled_the_pool(
 ) -> None:
     async with world.process() as process:
         world.appliance.run("/disk/add type=file slot=big file-path=pool1/big.img file-size=1000000000000")
-        before = holdings(world.appliance)
+        before = holdings(world.machine)
         with pytest.raises(OutOfSpace, match="not enough free space"):
             await process.controller.create_volume(wish("pvc-1", 500 * GIB))
-        assert await violations(world.appliance, process.journal, Promises(), before) == []
+        assert await violations(world.machine, process.journal, Promises(), before) == []
 
 
 async def test_a_stranger_in_the_slot_is_never_touched(world: World, autojump_clock: MockClock) -> None:
     async with world.process() as process:
         slot = process.controller.backend.slot("pvc-1")
         world.appliance.run(f"/disk/add type=file slot={slot} file-path=pool1/x.img file-size=1048576 comment=mine")
-        before = holdings(world.appliance)
+        before = holdings(world.machine)
         with pytest.raises(NotOurs, match="mine"):
             await process.controller.create_volume(wish("pvc-1"))
-        assert holdings(world.appliance) == before
+        assert holdings(world.machine) == before
 
 
 async def test_a_refused_statement_is_undone_and_final(world: World, autojump_clock: MockClock) -> None:
     async with world.process() as process:
-        before = holdings(world.appliance)
+        before = holdings(world.machine)
         world.strikes.arm([Strike(Where.STATEMENT, 1, What.REFUSED, statement=2)])
         with pytest.raises(Refused, match="refused by the test"):
             await process.controller.create_volume(wish("pvc-1"))
-        assert holdings(world.appliance) == before
+        assert holdings(world.machine) == before
         [operation] = await process.journal.operations()
         assert (operation.state, operation.kind) == ("refused", "create")
 
@@ -205,14 +205,14 @@ async def test_another_wish_waits_while_an_earlier_one_is_half_done(world: World
 
 async def test_a_create_that_nobody_asks_for_again_is_erased(world: World, autojump_clock: MockClock) -> None:
     async with world.process() as process:
-        before = holdings(world.appliance)
+        before = holdings(world.machine)
         world.faults.add("drop-after", contains="/disk/add", times=1)
         with pytest.raises(NotFinal):
             await process.controller.create_volume(wish("pvc-1"))
         await trio.sleep(world.options.abandon_after + 120)
         [operation] = await process.journal.operations()
         assert (operation.state, Abandoned.__name__ in operation.error) == ("refused", True)
-        assert await violations(world.appliance, process.journal, Promises(gone={operation.subject}), before) == []
+        assert await violations(world.machine, process.journal, Promises(gone={operation.subject}), before) == []
 
 
 async def test_a_caller_that_comes_back_in_time_keeps_its_create(world: World, autojump_clock: MockClock) -> None:

@@ -26,11 +26,11 @@ CLUSTER_TWO = "99999999-2222-3333-4444-555555555555"
 
 async def test_delete_leaves_nothing_on_the_appliance_and_a_tombstone(world: World, autojump_clock: MockClock) -> None:
     async with world.process() as process:
-        before = holdings(world.appliance)
+        before = holdings(world.machine)
         volume = await process.controller.create_volume(wish("pvc-1"))
-        assert holdings(world.appliance) != before
+        assert holdings(world.machine) != before
         await process.controller.delete_volume(volume.volume_id)
-        assert holdings(world.appliance) == before
+        assert holdings(world.machine) == before
         [stone] = await process.journal.tombstones()
         assert stone.volume_id == volume.volume_id
         await process.controller.delete_volume(volume.volume_id)
@@ -40,10 +40,10 @@ async def test_delete_is_refused_while_a_node_is_in(world: World, autojump_clock
     async with world.process() as process:
         volume = await process.controller.create_volume(wish("pvc-1"))
         await process.controller.publish_volume(attach(volume))
-        before = holdings(world.appliance)
+        before = holdings(world.machine)
         with pytest.raises(NotPermittedNow, match=NODE_A):
             await process.controller.delete_volume(volume.volume_id)
-        assert holdings(world.appliance) == before
+        assert holdings(world.machine) == before
         assert await process.journal.open_operations() == []
 
 
@@ -53,9 +53,9 @@ async def test_an_id_that_is_not_ours_is_deleted_already_and_nothing_is_touched(
 ) -> None:
     async with world.process() as process:
         world.appliance.run("/disk/add type=file slot=backup file-path=pool1/b.img file-size=1048576")
-        before, lines = holdings(world.appliance), len(world.appliance.history)
+        before, lines = holdings(world.machine), len(world.appliance.history)
         await process.controller.delete_volume(volume_id)
-        assert holdings(world.appliance) == before
+        assert holdings(world.machine) == before
         assert len(world.appliance.history) == lines
 
 
@@ -77,7 +77,7 @@ async def test_a_delete_that_was_cut_short_is_finished_without_the_caller(
     world: World, autojump_clock: MockClock
 ) -> None:
     async with world.process() as process:
-        before = holdings(world.appliance)
+        before = holdings(world.machine)
         volume = await process.controller.create_volume(wish("pvc-1"))
         world.strikes.arm([Strike(Where.STATEMENT, 1, What.CUT, statement=3)])
         with pytest.raises(NotFinal):
@@ -86,18 +86,18 @@ async def test_a_delete_that_was_cut_short_is_finished_without_the_caller(
     async with world.process() as process:
         await process.wait_settled()
         assert await process.journal.open_operations() == []
-        assert holdings(world.appliance) == before
+        assert holdings(world.machine) == before
 
 
 async def test_a_delete_takes_the_place_of_a_create_that_was_left_open(world: World, autojump_clock: MockClock) -> None:
     async with world.process() as process:
-        before = holdings(world.appliance)
+        before = holdings(world.machine)
         world.faults.add("drop-after", contains="/disk/add", times=1)
         with pytest.raises(NotFinal):
             await process.controller.create_volume(wish("pvc-1"))
         volume_id = names.volume_id("rds", process.controller.backend.slot("pvc-1"))
         await settle(lambda: process.controller.delete_volume(volume_id))
-        assert holdings(world.appliance) == before
+        assert holdings(world.machine) == before
 
 
 async def test_a_file_that_another_disk_uses_stays(world: World, autojump_clock: MockClock) -> None:
@@ -138,12 +138,12 @@ async def test_expansion_past_its_limit_or_the_pool_changes_nothing(world: World
     async with world.process() as process:
         controller = process.controller
         volume = await controller.create_volume(wish("pvc-1"))
-        before = holdings(world.appliance)
+        before = holdings(world.machine)
         with pytest.raises(CapacityOutOfRange):
             await controller.expand_volume(volume.volume_id, CapacityRange(MIB, 2 * MIB), None)
         with pytest.raises(OutOfSpace):
             await controller.expand_volume(volume.volume_id, CapacityRange(4096 * GIB), None)
-        assert holdings(world.appliance) == before
+        assert holdings(world.machine) == before
         assert await process.journal.open_operations() == []
 
 

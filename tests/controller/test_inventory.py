@@ -128,7 +128,7 @@ async def test_an_unflushed_cut_is_made_again_before_anybody_else_is_let_in(
 
 async def test_a_deleted_volume_that_comes_back_is_erased_again(forgetful: World, autojump_clock: MockClock) -> None:
     async with forgetful.process() as process:
-        before = holdings(forgetful.appliance)
+        before = holdings(forgetful.machine)
         volume = await process.controller.create_volume(wish("pvc-1"))
         await trio.sleep(60)
         await process.controller.delete_volume(volume.volume_id)
@@ -137,14 +137,14 @@ async def test_a_deleted_volume_that_comes_back_is_erased_again(forgetful: World
         await _quiet(process)
         assert _disk(forgetful, volume.volume_id) is None
         promises = Promises(gone={volume.volume_id})
-        assert await violations(forgetful.appliance, process.journal, promises, before) == []
+        assert await violations(forgetful.machine, process.journal, promises, before) == []
 
 
 async def test_a_name_that_is_used_again_is_not_confused_with_what_comes_back(
     forgetful: World, autojump_clock: MockClock
 ) -> None:
     async with forgetful.process() as process:
-        before = holdings(forgetful.appliance)
+        before = holdings(forgetful.machine)
         await process.controller.create_volume(wish("pvc-1"))
         await trio.sleep(60)
         slot = process.controller.backend.slot("pvc-1")
@@ -154,7 +154,7 @@ async def test_a_name_that_is_used_again_is_not_confused_with_what_comes_back(
         assert forgetful.appliance.reboot() > 0
         await _quiet(process)
         promises = Promises(exists={volume.volume_id: 3 * MIB})
-        assert await violations(forgetful.appliance, process.journal, promises, before) == []
+        assert await violations(forgetful.machine, process.journal, promises, before) == []
 
 
 async def test_an_unflushed_expansion_is_made_again(forgetful: World, autojump_clock: MockClock) -> None:
@@ -175,12 +175,12 @@ async def test_nothing_mutates_between_a_reboot_and_the_inventory(forgetful: Wor
         await trio.sleep(60)
         forgetful.appliance.reboot()
         forgetful.faults.add("drop-before", contains=":pick")
-        before = holdings(forgetful.appliance)
+        before = holdings(forgetful.machine)
         for _ in range(5):
             with pytest.raises(NotFinal):
                 await process.controller.publish_volume(attach(volume))
             await trio.sleep(20)
-        assert holdings(forgetful.appliance) == before
+        assert holdings(forgetful.machine) == before
         forgetful.faults.clear()
         await settle(lambda: process.controller.publish_volume(attach(volume)))
 

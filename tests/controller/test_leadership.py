@@ -20,13 +20,13 @@ MARKER = names.marker_slot(CLUSTER, BACKEND)
 
 
 async def test_a_first_start_makes_the_marker_and_nothing_else(world: World, autojump_clock: MockClock) -> None:
-    before = holdings(world.appliance)
+    before = holdings(world.machine)
     async with world.process() as process:
         marker = _marker(world)
         assert (marker.cluster_id, marker.base_path) == (CLUSTER, "pool1/rdscsi")
         assert marker.journal_id == process.journal.id
         assert marker.token_counter == 1
-    after = holdings(world.appliance)
+    after = holdings(world.machine)
     assert after.items == before.items
     assert after.leaves - before.leaves == {"pool1/rdscsi"}
 
@@ -70,14 +70,14 @@ async def test_a_lost_journal_is_rebuilt_from_tags_and_publications_go_on(
     async with world.process() as process:
         kept = await process.controller.create_volume(wish("pvc-1", 3 * MIB))
         context = await process.controller.publish_volume(attach(kept))
-        before = holdings(world.appliance)
+        before = holdings(world.machine)
     async with world.process(tmp_path / "another.db") as process:
         controller = process.controller
         listed = await controller.list_volumes(0, "")
         [found] = listed.volumes
         assert (found.volume_id, found.capacity_bytes) == (kept.volume_id, 3 * MIB)
         assert found.published_node_ids == (NODE_A,)
-        assert holdings(world.appliance) == before
+        assert holdings(world.machine) == before
         assert await controller.publish_volume(attach(kept)) == context
         assert await controller.create_volume(wish("pvc-1", 3 * MIB)) == kept
         await controller.unpublish_volume(kept.volume_id, NODE_A)
@@ -120,7 +120,7 @@ async def test_a_controller_whose_token_was_taken_stands_by_and_changes_nothing(
         volume = await first.controller.create_volume(wish("pvc-1"))
         async with world.process(tmp_path / "second.db") as second:
             await second.controller.create_volume(wish("pvc-2"))
-            before = holdings(world.appliance)
+            before = holdings(world.machine)
             for call in (
                 lambda: first.controller.create_volume(wish("pvc-3")),
                 lambda: first.controller.publish_volume(attach(volume)),
@@ -129,7 +129,7 @@ async def test_a_controller_whose_token_was_taken_stands_by_and_changes_nothing(
             ):
                 with pytest.raises((Fenced, NotFinal)):
                     await call()
-            assert holdings(world.appliance) == before
+            assert holdings(world.machine) == before
             assert not first.controller.ready()
             assert second.controller.ready()
 
@@ -156,12 +156,12 @@ async def test_volumes_without_their_marker_stop_a_controller_that_does_not_know
     async with world.process() as process:
         await process.controller.create_volume(wish("pvc-1"))
     world.appliance.run(f"/disk/remove [find where slot={MARKER}]")
-    before = holdings(world.appliance)
+    before = holdings(world.machine)
     async with world.process(tmp_path / "another.db", ready=False) as process:
         await trio.sleep(100)
         with pytest.raises(InventoryIncomplete, match="does not know all of them"):
             await process.controller.create_volume(wish("pvc-2"))
-    assert holdings(world.appliance) == before
+    assert holdings(world.machine) == before
     async with world.process() as process:
         assert _marker(world).token_counter > 1
         await process.controller.create_volume(wish("pvc-2"))
@@ -174,12 +174,12 @@ async def test_a_journal_with_volumes_does_not_start_on_an_empty_appliance(
         await process.controller.create_volume(wish("pvc-1"))
     (tmp_path / "new").mkdir()
     async with open_world(tmp_path / "new") as other:
-        before = holdings(other.appliance)
+        before = holdings(other.machine)
         async with other.process(world.journal_path, ready=False) as process:
             await trio.sleep(100)
             with pytest.raises(InventoryIncomplete, match="right appliance"):
                 await process.controller.create_volume(wish("pvc-2"))
-        assert holdings(other.appliance) == before
+        assert holdings(other.machine) == before
 
 
 async def test_a_marker_that_was_edited_by_hand_stops_everything(world: World, autojump_clock: MockClock) -> None:

@@ -18,6 +18,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 from cluster import build, catalogue, driver, evidence, places, world
 from cluster.programs_in import InitFailed
+from suite import measures, running, upstream
 
 WHAT_TO_TRY = """
 kubectl for this cluster is {kubectl}. What to try:
@@ -52,6 +53,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     up.add_argument("--bare", action="store_true", help="without the driver and the simulated RDS")
     up.add_argument("--latency", default="200:50", help="of the simulated RDS, default %(default)s ms a command")
     verbs.add_parser("down", help="end the cluster and clear up")
+    run = verbs.add_parser("run", help="start a cluster, run the suite, take it down")
+    run.add_argument("scenarios", nargs="*", metavar="NAME", help="only these")
+    run.add_argument("--keep", action="store_true", help="use the cluster that runs, and leave it running")
+    run.add_argument("--latency", default="50:20", help="of the simulated RDS, default %(default)s ms a command")
+    suite = verbs.add_parser("upstream", help="start a cluster, run Kubernetes' own storage suite, take it down")
+    suite.add_argument("scenarios", nargs="?", default="", metavar="FOCUS", help="a regular expression of specs")
+    suite.add_argument("--keep", action="store_true", help="use the cluster that runs, and leave it running")
+    suite.add_argument("--latency", default="none", help="of the simulated RDS, default %(default)s ms a command")
+    measure = verbs.add_parser("measure", help="start a cluster, measure claims and memory, take it down")
+    measure.add_argument("--keep", action="store_true", help="use the cluster that runs, and leave it running")
+    measure.add_argument("--latency", default="none", help="of the simulated RDS at first, default %(default)s")
     verbs.add_parser("status", help="what runs")
     chosen = parser.parse_args(arguments)
     clock = Stopwatch()
@@ -74,6 +86,8 @@ def _do(chosen: argparse.Namespace, clock: Stopwatch) -> int:
     match chosen.verb:
         case "status":
             print(world.describe(world.find(state, programs)))
+        case "run" | "upstream" | "measure":
+            return _run(chosen, state, programs, archives, clock)
         case "up":
             _up(chosen, state, programs, archives, clock)
     return 0
@@ -93,6 +107,37 @@ def _up(
         world.down(state, tell=clock.tell)
         raise
     print(WHAT_TO_TRY.format(kubectl=state.kubectl))
+
+
+def _run(
+    chosen: argparse.Namespace, state: places.State, programs: Path, archives: Sequence[Path], clock: Stopwatch
+) -> int:
+    if chosen.keep:
+        return 0 if _tests(chosen, world.find(state, programs), clock) else 1
+    held, leash = os.pipe()  # the cluster ends when the other end closes, however this process ends
+    try:
+        image = driver.build_image()
+        clock.tell("the driver's image is built")
+        started = world.up(state, programs, [*archives, image], leash=held, tell=clock.tell)
+        install(started, driver.Appliance(latency=chosen.latency), clock)
+        well = _tests(chosen, started, clock)
+    except BaseException:
+        evidence.collect(world.World(state, programs), "run")
+        raise
+    finally:
+        world.down(state, tell=clock.tell)
+        os.close(leash)
+        os.close(held)
+    clock.tell("nothing is left")
+    return 0 if well else 1
+
+
+def _tests(chosen: argparse.Namespace, started: world.World, clock: Stopwatch) -> bool:
+    if chosen.verb == "measure":
+        return measures.run(started, clock.tell)
+    if chosen.verb == "upstream":
+        return upstream.run(started, chosen.scenarios, clock.tell)
+    return running.run(started, chosen.scenarios, clock.tell)
 
 
 def install(started: world.World, appliance: driver.Appliance, clock: Stopwatch) -> None:

@@ -280,7 +280,7 @@ def test_a_value_that_reads_as_several_is_refused(value: str) -> None:
 
 async def test_an_answer_that_cannot_be_read_is_an_error(bench: Bench) -> None:
     fabrics = Fabrics(bench.calls)
-    bench.tree.connect = lambda options: "odd"  # type: ignore[method-assign, assignment]
+    bench.tree.connect = lambda options: "odd"  # type: ignore[method-assign]
     with pytest.raises(OSError, match="odd"):
         await fabrics.connect(CONNECTION, PORTALS[0], deadline=1)
 

@@ -25,7 +25,8 @@ from rdscsi.journal import Journal, changes, open_journal
 
 WRITERS = 4
 LIVES_PER_JOURNAL = 25
-LONGEST_START, LONGEST_LIFE = 0.1, 0.03  # seconds
+LONGEST_START, LONGEST_GRACE = 0.1, 0.003  # seconds
+MOST_TOLD = 40  # lines that are heard before the kill
 SHARE_OF_STARTS = 0.2  # of the kills that fall into a start, or soon after
 
 
@@ -95,8 +96,8 @@ def one_life(path: Path, dice: random.Random) -> Heard:
             first = ""
             time.sleep(dice.random() * LONGEST_START)
         else:
-            first = pipe.readline()
-            time.sleep(dice.random() * LONGEST_LIFE)
+            first = "".join(pipe.readline() for _ in range(dice.randint(1, MOST_TOLD)))
+            time.sleep(dice.random() * LONGEST_GRACE)
         os.kill(child, signal.SIGKILL)
         _, status = os.waitpid(child, 0)
         assert os.WTERMSIG(status) == signal.SIGKILL, f"a life ended by itself: {status}"

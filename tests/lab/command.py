@@ -101,6 +101,7 @@ def parser() -> argparse.ArgumentParser:
     run.add_argument("--name", default=f"run-{os.getpid()}", help="its host name too; default: one that is free")
     run.add_argument("--times", action="store_true", help="print how long each part took")
     shell.add_argument("name", nargs="?", metavar="NAME")
+    shell.add_argument("--driver", action="store_true", help="with the driver, a simulated RDS and a volume in use")
     shell.add_argument("--directory", type=Path, metavar="DIR", help="where it starts; default: here")
     up.add_argument("name", metavar="NAME")
     up.add_argument("--until", type=int, metavar="PID", help="a process to end with; default: the one that called")
@@ -214,7 +215,8 @@ def run_once(args: argparse.Namespace, command: list[str]) -> int:
 
 def run_shell(args: argparse.Namespace, command: list[str]) -> int:
     with _shell_machine(args) as machine:
-        line = f"{terminal.size_command()}; exec {' '.join(command) or 'bash -i'}"
+        greeting = "cat /etc/motd; " if args.driver else ""
+        line = f"{terminal.size_command()}; {greeting}exec {' '.join(command) or 'bash -i'}"
         running = machine.start(("sh", "-c", line), job.Orders(directory=args.directory, terminal=True))
         terminal.converse(
             machine.directory / "terminal", lambda: running.status() is not None or not machine.is_alive()
@@ -227,6 +229,12 @@ def run_shell(args: argparse.Namespace, command: list[str]) -> int:
 def _shell_machine(args: argparse.Namespace) -> Iterator[Machine]:
     if args.name:
         yield attach(args.name)
+        return
+    if args.driver:
+        from lab.nodes import showcase
+
+        with showcase.open_showcase(f"shell-{os.getpid()}", ensure_kernel()) as machine:
+            yield machine
         return
     with open_machine(f"shell-{os.getpid()}", options(args), ensure_kernel()) as machine:
         yield machine
@@ -249,7 +257,7 @@ def _execute(machine: Machine, args: argparse.Namespace, command: list[str]) -> 
     )
     running = machine.start(command, orders)
     try:
-        return machine.wait(running, job.passed_through(), args.timeout or None)
+        return machine.wait(running, job.passed_to(1, 2), args.timeout or None)
     except TimeoutError:
         print("\n".join(machine.console()[-80:]), file=sys.stderr)
         raise

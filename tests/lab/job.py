@@ -119,8 +119,8 @@ class Collected:
         return self._kept[number].decode(errors="replace")
 
 
-def passed_through() -> Sinks:
-    """Sinks that write to this process's own output."""
+def passed_to(out: int, err: int | None = None) -> Sinks:
+    """Sinks that write to open descriptors; both to the first where only one is given."""
 
     def sink(descriptor: int) -> Sink:
         def write(data: bytes) -> None:
@@ -129,7 +129,7 @@ def passed_through() -> Sinks:
 
         return write
 
-    return {1: sink(1), 2: sink(2)}
+    return {1: sink(out), 2: sink(out if err is None else err)}
 
 
 def prepare(jobs: Path, argv: Sequence[str], orders: Orders) -> Job:

@@ -1,21 +1,24 @@
 """What `make lab` runs: the tool's own tests, those inside a machine, those over several machines.
 
-Each part is a run of pytest with its own JUnit file, artefacts/lab-PART.xml; the times are printed at the end. A
-computer that cannot run machines leaves all of it out, loudly; with CI=true that is a failure.
+Each part is a run of pytest with its own JUnit file, artefacts/lab-PART.xml. Two lanes of parts run side by side, as a
+machine keeps one processor busy; what a part prints is shown when it ends, the times at the end of all. A computer that
+cannot run machines leaves all of it out, loudly; with CI=true that is a failure.
 """
 
 import compileall
 import os
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from xml.etree import ElementTree
 
 from lab import job
-from lab.failures import CannotRun
+from lab.failures import CannotRun, LabFailed
 from lab.kernel import Kernel, ensure_kernel
 from lab.machine import open_machine
 from lab.qemu import MIB, Options
@@ -26,23 +29,27 @@ LONGEST_PART = 1500.0
 """Seconds after which a part is ended: something in it waits for ever."""
 
 _GUEST_DISK = 8192 * MIB
+_TIMED_OUT, _LAB_FAILED = 124, 125
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A run of pytest: over `tests`, inside a machine or here, where it starts its own machines."""
+    """A run of pytest: over `tests`, inside a machine or here, where it starts its own machines.
+
+    `timeout` is each test's, in seconds, with what it sets up for others.
+    """
 
     name: str
     tests: str
     inside: bool = False
+    timeout: float = 120.0
     environment: Mapping[str, str] = field(default_factory=dict)
 
 
-PARTS = (
-    Part("tool", "tests/lab/tool", environment={"LAB_BOOT": "1"}),
-    Part("guest", "tests/lab/guest", inside=True),
-    Part("nodes", "tests/lab/nodes", environment={"LAB_BOOT": "1"}),
-)
+TOOL = Part("tool", "tests/lab/tool", environment={"LAB_BOOT": "1"})
+GUEST = Part("guest", "tests/lab/guest", inside=True, timeout=240.0)
+NODES = Part("nodes", "tests/lab/nodes", timeout=400.0, environment={"LAB_BOOT": "1"})
+LANES = ((NODES,), (TOOL, GUEST))
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,12 +73,14 @@ def run(names: Sequence[str], arguments: Sequence[str]) -> int:
         return leave_out(str(lack))
     compile_all()
     print(f"lab: kernel {kernel.release}, set up in {time.monotonic() - began:.1f} s", flush=True)
-    outcomes = [run_part(part, kernel, arguments) for part in PARTS if part.name in names or not names]
+    chosen = [[part for part in lane if part.name in names or not names] for lane in LANES]
+    outcomes = Runner(kernel, arguments).run(chosen)
     for outcome in outcomes:
         how = "ok" if outcome.status == 0 else f"FAILED ({outcome.status})"
         print(f"lab: {outcome.part.name:<8}{how:<14}{outcome.seconds:7.1f} s")
     print(f"lab: all of it took {time.monotonic() - began:.1f} s", flush=True)
-    return 0 if all(outcome.status == 0 for outcome in outcomes) else 1
+    well = len(outcomes) == sum(map(len, chosen)) and all(outcome.status == 0 for outcome in outcomes)
+    return 0 if well else 1
 
 
 def compile_all() -> None:
@@ -80,38 +89,76 @@ def compile_all() -> None:
         compileall.compile_dir(ROOT / directory, quiet=2)
 
 
-def run_part(part: Part, kernel: Kernel, arguments: Sequence[str]) -> Outcome:
-    """Run a part, its output going where ours goes."""
-    began = time.monotonic()
-    command = (
-        *(sys.executable, "-m", "pytest", part.tests, "-p", "no:cacheprovider", "--durations=5"),
-        *(f"--junitxml={ARTEFACTS}/lab-{part.name}.xml", *arguments),
-    )
-    print(f"--- lab: {part.name}", flush=True)
-    try:
-        status = _inside(part, kernel, command) if part.inside else _here(part, command)
-    except (TimeoutError, subprocess.TimeoutExpired) as error:
-        print(f"lab: {part.name}: {error}", flush=True)
-        status = 124
-    return Outcome(part, status, time.monotonic() - began)
+class Runner:
+    """Runs lanes of parts side by side."""
 
+    def __init__(self, kernel: Kernel, arguments: Sequence[str]) -> None:
+        self._kernel = kernel
+        self._arguments = tuple(arguments)
+        self._lock = threading.Lock()
+        self._outcomes: list[Outcome] = []
+        self._children: list[subprocess.Popen[bytes]] = []
 
-def _here(part: Part, command: Sequence[str]) -> int:
-    environment = {**os.environ, **part.environment}
-    return subprocess.run(command, cwd=ROOT, env=environment, check=False, timeout=LONGEST_PART).returncode
-
-
-def _inside(part: Part, kernel: Kernel, command: Sequence[str]) -> int:
-    options = Options(disks=(_GUEST_DISK,), shares=(ARTEFACTS,))
-    with open_machine(f"{part.name}-{os.getpid()}", options, kernel) as machine:
-        running = machine.start(command, job.Orders(directory=ROOT, env=part.environment))
+    def run(self, lanes: Sequence[Sequence[Part]]) -> list[Outcome]:
+        """Run all; the outcomes in the order in which the parts ended."""
+        # Daemons: at Ctrl-C the process ends without them, and its machines with the process.
+        threads = [threading.Thread(target=self._lane, args=(lane,), daemon=True) for lane in lanes]
         try:
-            status = machine.wait(running, job.passed_through(), LONGEST_PART)
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
         finally:
-            (ARTEFACTS / f"lab-{part.name}-console.log").write_text("\n".join(machine.console()) + "\n")
-        for line in machine.complaints():
-            print(f"lab: the kernel complained: {line}", flush=True)
-    return status
+            for child in self._children:
+                child.terminate()
+        return self._outcomes
+
+    def _lane(self, parts: Sequence[Part]) -> None:
+        for part in parts:
+            began = time.monotonic()
+            print(f"lab: {part.name} begins", flush=True)
+            log = ARTEFACTS / f"lab-{part.name}.log"
+            with log.open("wb") as output:
+                status = self._status(part, output.fileno())
+            with self._lock:
+                print(f"--- lab: {part.name}\n{log.read_text(errors='replace')}", flush=True)
+                self._outcomes.append(Outcome(part, status, time.monotonic() - began))
+
+    def _status(self, part: Part, output: int) -> int:
+        command = (
+            *(sys.executable, "-m", "pytest", part.tests, "-p", "no:cacheprovider", "--durations=5"),
+            *(f"--timeout={part.timeout:g}", f"--junitxml={ARTEFACTS}/lab-{part.name}.xml", *self._arguments),
+        )
+        try:
+            return self._inside(part, command, output) if part.inside else self._here(part, command, output)
+        except (TimeoutError, subprocess.TimeoutExpired) as error:
+            os.write(output, f"lab: {error}\n".encode())
+            return _TIMED_OUT
+        except LabFailed as error:
+            os.write(output, f"lab: {error}\n".encode())
+            return _LAB_FAILED
+
+    def _here(self, part: Part, command: Sequence[str], output: int) -> int:
+        environment = {**os.environ, **part.environment}
+        child = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=output, stderr=output)
+        self._children.append(child)
+        try:
+            return child.wait(LONGEST_PART)
+        finally:
+            child.terminate()
+            with suppress(subprocess.TimeoutExpired):
+                child.wait(60)
+
+    def _inside(self, part: Part, command: Sequence[str], output: int) -> int:
+        options = Options(disks=(_GUEST_DISK,), shares=(ARTEFACTS,))
+        with open_machine(f"{part.name}-{os.getpid()}", options, self._kernel) as machine:
+            running = machine.start(command, job.Orders(directory=ROOT, env=part.environment))
+            try:
+                return machine.wait(running, job.passed_to(output), LONGEST_PART)
+            finally:
+                (ARTEFACTS / f"lab-{part.name}-console.log").write_text("\n".join(machine.console()) + "\n")
+                for line in machine.complaints():
+                    os.write(output, f"lab: the kernel complained: {line}\n".encode())
 
 
 def leave_out(lack: str) -> int:

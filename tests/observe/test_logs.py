@@ -129,7 +129,12 @@ def test_standard_error_is_looked_up_at_each_line(monkeypatch: pytest.MonkeyPatc
 def test_lines_of_many_threads_stay_whole() -> None:
     stream = io.StringIO()
     sink = LineSink(stream)
-    threads = [threading.Thread(target=lambda: [sink.msg("x" * 200) for _ in range(200)]) for _ in range(4)]
+
+    def write() -> None:
+        for _ in range(200):
+            sink.msg("x" * 200)
+
+    threads = [threading.Thread(target=write) for _ in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:

@@ -362,6 +362,33 @@ async def test_several_errors_of_the_body_stay_together(autojump_clock: MockCloc
     assert caught.value.message == "two"
 
 
+async def test_a_bug_in_connecting_comes_out_beside_what_the_body_raises(autojump_clock: MockClock) -> None:
+    class Buggy(Appliance):
+        async def connect(self) -> MemoryLink:
+            raise KeyError("bug")
+
+    with pytest.RaisesGroup(KeyError, ValueError, flatten_subgroups=True):
+        async with pool_over(Buggy()) as pool:
+            try:
+                await pool.run("a", deadline=5)
+            finally:
+                raise ValueError("mine")
+
+
+async def test_a_caller_that_leaves_as_it_is_refused_leaves_nothing(autojump_clock: MockClock) -> None:
+    class Refusing(Appliance):
+        async def connect(self) -> MemoryLink:
+            scope.cancel()
+            raise ConnectRefused("no")
+
+    with trio.CancelScope() as scope:
+        async with pool_over(Refusing()) as pool:
+            with trio.CancelScope() as scope:
+                await pool.run("a", deadline=5)
+            assert scope.cancelled_caught
+            assert pool.statistics().waiting == 0
+
+
 async def test_cancelling_the_body_ends_attempts_and_links(autojump_clock: MockClock) -> None:
     appliance = Appliance()
     appliance.connect_time = 5

@@ -67,9 +67,9 @@ async def settled(world: World, process: Process) -> None:
 async def test_no_volume_is_smaller_than_promised(tmp_path: Path, autojump_clock: MockClock) -> None:
     """The original: 100 of 160 disks, 2000 GiB became 1 TiB."""
     async with realistic(tmp_path) as world, world.process() as process:
-        before, promises = holdings(world.appliance), Promises()
+        before, promises = holdings(world.machine), Promises()
         await lives(world, process, promises)
-        assert await violations(world.appliance, process.journal, promises, before) == []
+        assert await violations(world.machine, process.journal, promises, before) == []
 
 
 @pytest.mark.parametrize("seed", range(2))
@@ -78,11 +78,11 @@ async def test_replies_lost_after_one_mutation_in_ten_leave_nothing(
 ) -> None:
     """The original: 49 files leaked, 12 creates failed for ever, 12 disks leaked."""
     async with realistic(tmp_path, seed) as world, world.process() as process:
-        before, promises = holdings(world.appliance), Promises()
+        before, promises = holdings(world.machine), Promises()
         world.faults.add("drop-after", contains=_changes, chance=0.1)
         await lives(world, process, promises)
         await settled(world, process)
-        assert await violations(world.appliance, process.journal, promises, before) == []
+        assert await violations(world.machine, process.journal, promises, before) == []
 
 
 async def test_connections_dropped_again_and_again_end_in_no_deadlock(
@@ -90,18 +90,18 @@ async def test_connections_dropped_again_and_again_end_in_no_deadlock(
 ) -> None:
     """The original: 4 of 42 runs stood still for ever."""
     async with realistic(tmp_path) as world, world.process() as process:
-        before, promises = holdings(world.appliance), Promises()
+        before, promises = holdings(world.machine), Promises()
         for kind in ("drop-before", "drop-after", "truncate"):
             world.faults.add(kind, chance=0.15)
         await lives(world, process, promises)
         await settled(world, process)
-        assert await violations(world.appliance, process.journal, promises, before) == []
+        assert await violations(world.machine, process.journal, promises, before) == []
 
 
 async def test_a_client_that_gives_up_leaves_nothing_behind(tmp_path: Path, autojump_clock: MockClock) -> None:
     """The original: all of 51 such creates left a disk. Final errors leave nothing at once, the others in time."""
     async with realistic(tmp_path) as world, world.process() as process:
-        before, promises = holdings(world.appliance), Promises()
+        before, promises = holdings(world.machine), Promises()
         world.faults.add("drop-after", contains=_changes, chance=0.3)
 
         async def impatient(number: int) -> None:
@@ -110,7 +110,7 @@ async def test_a_client_that_gives_up_leaves_nothing_behind(tmp_path: Path, auto
 
         await many(world, impatient)
         await settled(world, process)
-        assert await violations(world.appliance, process.journal, promises, before) == []
+        assert await violations(world.machine, process.journal, promises, before) == []
         assert len(promises.exists) < VOLUMES
 
 
@@ -146,7 +146,7 @@ async def test_crashes_at_random_while_volumes_come_and_go(
     async with realistic(tmp_path, seed) as world:
         world.settings = replace(world.settings, line_ttl=5.0, longest_statement=1.0)
         async with world.process():
-            before = holdings(world.appliance)
+            before = holdings(world.machine)
         todo = {f"pvc-{number}": SIZES[number % len(SIZES)] for number in range(60)}
         while todo:
             async with world.process(ready=False) as process, trio.open_nursery() as nursery:
@@ -157,7 +157,7 @@ async def test_crashes_at_random_while_volumes_come_and_go(
                 world.crash()
         async with world.process() as process:
             await settled(world, process)
-            assert await violations(world.appliance, process.journal, promises, before) == []
+            assert await violations(world.machine, process.journal, promises, before) == []
     assert kills >= 10
 
 

@@ -5,10 +5,11 @@ Every kind of fault is here; the SSH server only carries what `Sessions.attempt`
 
 import threading
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
-from rdscsi.simulator import Appliance, ApplianceOptions, Behaviour, ManualClock
+from rdscsi.simulator import Appliance, ApplianceOptions, Behaviour, LineCut, ManualClock
 from rdscsi.simulator.faults import KINDS, Fault, Faults
 from rdscsi.simulator.latency import PROFILES, Latency, LatencyProfile, parse_latency
 from rdscsi.simulator.meddling import ACTS, Operator
@@ -219,6 +220,28 @@ def test_a_held_line_is_cut_by_a_reboot(sessions: Sessions) -> None:
     worker.join(10)
     assert (answers[0].reply, answers[0].rebooted) == (None, True)
     assert comment(sessions) == "one"
+
+
+class Interrupting(ManualClock):
+    """Time in which something happens as soon as a line waits."""
+
+    happening: Callable[[], object] = lambda: None
+
+    def pause(self, seconds: float) -> None:
+        super().pause(seconds)
+        self.happening()
+
+
+@pytest.mark.parametrize("how", ["reboot", "close"])
+def test_a_line_that_waits_does_not_survive_a_reboot_or_the_end(tmp_path: Path, how: str) -> None:
+    clock = Interrupting()
+    appliance = Appliance(tmp_path, clock=clock)
+    clock.happening = appliance.reboot if how == "reboot" else appliance.close
+    with pytest.raises(LineCut):
+        appliance.run("/disk/set pool1 comment=before; :delay 1s; /disk/set pool1 comment=after")
+    appliance.close()
+    with Appliance(tmp_path, clock=ManualClock()) as again:
+        assert again.run(":put [/disk/get pool1 comment]") == "before\r\n"
 
 
 def test_closing_lets_every_thread_go(sessions: Sessions) -> None:

@@ -364,3 +364,13 @@ def test_a_booting_appliance_takes_no_connections(serve: Callable[..., None]) ->
         assert await bench.run(":put up") == "up\r\n"
 
     serve(scenario, Behaviour(boot_seconds=60))
+
+
+def test_any_byte_that_was_stored_comes_back_over_ssh(serve: Callable[..., None]) -> None:
+    async def scenario(bench: Bench) -> None:
+        async with bench.client() as connection:
+            line = '/disk/set pool1 comment="\\00\\80\\FF\\C3\\A4"; :put [/disk/get pool1 comment]'
+            result = await connection.run(line, encoding=None)
+            assert result.stdout == b"\x00\x80\xff\xc3\xa4\r\n"
+
+    serve(scenario)

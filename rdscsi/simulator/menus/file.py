@@ -16,7 +16,6 @@ from rdscsi.simulator.menus.menu import ListMenu, Mutation
 from rdscsi.simulator.menus.printing import single
 from rdscsi.simulator.menus.shown import Layout
 from rdscsi.simulator.options import Behaviour
-from rdscsi.simulator.storage.copying import copy_file
 from rdscsi.simulator.storage.files import Entry, normalised
 
 if TYPE_CHECKING:
@@ -140,9 +139,7 @@ class FileMenu(ListMenu[Entry]):
         if path.exists():
             raise ConsoleError(texts.FILE_EXISTS())
         self.before(request.path, request.arguments)
-        self._files.make_file(name, source.size or 0, texts.FILE_NO_DIRECTORY())
-        path.unlink()
-        copy_file(source.path, path)
+        self._files.copy(source.path, name)
         return NOTHING
 
     def _single_file(self, value: Value) -> Entry:

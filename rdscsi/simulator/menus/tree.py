@@ -109,6 +109,12 @@ class Tree:
         return self._commands.get(menu, {})
 
 
+@cache
+def tree_of(version: str, *, rose_storage: bool, says_bad_parameter: bool) -> Tree:
+    """The tree of these settings, made once: trees do not change."""
+    return Tree(version, rose_storage=rose_storage, says_bad_parameter=says_bad_parameter)
+
+
 def _shape(command: str, arguments: list[str]) -> Shape:
     flags = frozenset(arguments) & _FLAGS
     named = frozenset(arguments) - flags - {"where"}

@@ -18,6 +18,7 @@ from typing import Literal
 from rdscsi.simulator import texts
 from rdscsi.simulator.clock import Clock
 from rdscsi.simulator.console.failures import ConsoleError
+from rdscsi.simulator.storage.copying import copy_file
 from rdscsi.simulator.storage.pool import Pool
 from rdscsi.simulator.storage.undo import UndoLog
 
@@ -170,6 +171,16 @@ class FileTree:
         self._undo.record("pool", lambda: self._forget(name, path))
         return path
 
+    def copy(self, source: Path, name: str) -> None:
+        """A new file with the content of another. Raises ConsoleError when it does not fit."""
+        found = source.stat()
+        if self.on_pool(name) and not self._pool.space.has_blocks(found.st_blocks * 512):
+            raise ConsoleError(texts.NO_SPACE())
+        path = self.make_file(name, found.st_size, texts.FILE_NO_DIRECTORY())
+        path.unlink()
+        copy_file(source, path)
+        self.touch(path)
+
     def resize(self, name: str, size: int) -> None:
         """Grow or cut a file in place."""
         path = self.path(name)
@@ -194,7 +205,7 @@ class FileTree:
         fresh.replace(path)
         self.touch(path)
         self._account(name, path)
-        self._undo.record("pool", lambda: _write_back(path, before))
+        self._undo.record("pool", lambda: self._write_back(name, path, before))
 
     def write_blocks(self, name: str, offset: int, data: bytes) -> None:
         """What an initiator writes into the disk over a file. Raises ConsoleError(NO_SPACE) on a full sparse pool."""
@@ -288,6 +299,11 @@ class FileTree:
         path.unlink(missing_ok=True)
         self._pool.space.drop(normalised(name))
 
+    def _write_back(self, name: str, path: Path, content: bytes) -> None:
+        if path.exists():
+            path.write_bytes(content)
+            self._account(name, path)
+
     def _shrink_back(self, name: str, path: Path, size: int) -> None:
         if path.exists():
             os.truncate(path, size)
@@ -304,11 +320,6 @@ def _remove_tree(path: Path) -> None:
         shutil.rmtree(path)
     else:
         path.unlink(missing_ok=True)
-
-
-def _write_back(path: Path, content: bytes) -> None:
-    if path.exists():
-        path.write_bytes(content)
 
 
 def _write_blocks_back(path: Path, offset: int, before: bytes) -> None:

@@ -24,7 +24,7 @@ SIDECARS = {
 }
 """The Go module of each sidecar, whose pin is the tag of its image."""
 
-_BUSYBOX_PACKAGE = "busybox-static"
+BUSYBOX_PACKAGE = "busybox-static"
 _SECONDS = 300.0
 
 
@@ -53,10 +53,14 @@ def archives(programs: Path) -> list[Path]:
 
 
 def _write_test_image(path: Path) -> None:
-    busybox = ensure_debian_program(_BUSYBOX_PACKAGE, "bin/busybox")
+    busybox = ensure_debian_program(BUSYBOX_PACKAGE, "bin/busybox")
+    images.write(path, TEST_IMAGE, {"/bin/busybox": busybox}, ["/bin/sh"], applets(busybox))
+
+
+def applets(busybox: Path) -> dict[str, str]:
+    """The links by which busybox goes by the names of its commands."""
     listed = subprocess.run((str(busybox), "--list"), capture_output=True, text=True, check=True, timeout=20).stdout
-    links = {f"/bin/{name}": "busybox" for name in listed.split() if name != "busybox"}
-    images.write(path, TEST_IMAGE, {"/bin/busybox": busybox}, ["/bin/sh"], links)
+    return {f"/bin/{name}": "busybox" for name in listed.split() if name != "busybox"}
 
 
 def ensure_debian_program(package: str, inside: str) -> Path:

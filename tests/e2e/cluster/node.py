@@ -198,3 +198,9 @@ def _kubelet(node: Node) -> dict[str, object]:
         "kubeAPIQPS": 50,
         "kubeAPIBurst": 100,
     }
+
+
+def kill_matching(node: Node, words: str) -> None:
+    """Kill (SIGKILL) every process of a node whose command line holds these words; none there is a success."""
+    line = command(node.inside, "pkill", "-KILL", "--full", "--", words)
+    subprocess.run(line, capture_output=True, check=False, timeout=SECONDS)

@@ -121,7 +121,7 @@ def open_world(directory: Path, kernel: Kernel) -> Iterator[World]:
         rds, a, b = _open_machines(stack, plans, kernel)
         layout = Layout(directory)
         ensure_key_pair(layout.client_key, layout.client_public_key)
-        appliance = Appliance(rds, Program(rds, _rds_command(layout)))
+        appliance = Appliance(rds, Program(rds, rds_command(layout)))
         nodes = [
             NodeMachine(name, machine, Program(machine, _node_command(name)), f"tcp://127.0.0.1:{port}")
             for name, machine, port in (("a", a, csi_a), ("b", b, csi_b))
@@ -175,11 +175,14 @@ def _prepare(appliance: Appliance, nodes: list[NodeMachine]) -> None:
     appliance.rds.wait_said("simulated RDS ready")
 
 
-_PREPARE = f"""
+POOL = """
 modprobe -a btrfs nvmet-tcp
 mkfs.btrfs -q -f /dev/vda
 mkdir -p /srv/rds
 mount -o noatime /dev/vda /srv/rds
+"""
+_PREPARE = f"""
+{POOL}
 ip link add rds0 type bridge
 number=0
 for card in /sys/class/net/*; do
@@ -192,7 +195,7 @@ ip link set rds0 up
 """
 
 
-def _rds_command(layout: Layout) -> tuple[str, ...]:
+def rds_command(layout: Layout) -> tuple[str, ...]:
     return (
         *RDSCSI,
         *("simulator", "--listen", f"0.0.0.0:{SSH_PORT}", "--state-dir", STATE, "--host-key", "ed25519"),

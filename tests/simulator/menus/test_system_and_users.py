@@ -170,3 +170,52 @@ def test_a_delayed_line_is_cut_by_a_reboot(appliance: Appliance) -> None:
     with pytest.raises(LineCut):
         appliance.run(":put before; /system/reboot; :put after")
     assert [exchange.outcome for exchange in appliance.history] == ["cut"]
+
+
+def test_rows_are_changed_unset_removed_and_gone(appliance: Appliance) -> None:
+    appliance.run("/system/script/add name=s source=x; /system/script/set s source=y comment=c")
+    assert appliance.run(":put [/system/script/get s source]; :put [/system/script/get s comment]").split() == [
+        "y",
+        "c",
+    ]
+    appliance.run("/system/script/add name=t; /system/script/unset s value-name=source")
+    assert appliance.run(":put [/system/script/get s source]") == "\r\n"
+    assert "already have such entry" in appliance.run("/system/script/set s name=t")
+    appliance.run("/system/script/remove s,t")
+    assert appliance.run("/system/script/print") == ""
+    assert appliance.run("/system/script/remove s").startswith("no such item")
+
+
+def test_addresses_know_their_network(appliance: Appliance) -> None:
+    appliance.run("/ip/address/add address=192.0.2.77/24 interface=ether1")
+    assert appliance.run(":put [/ip/address/get [find where interface=ether1] network]") == "192.0.2.0\r\n"
+    assert "invalid value for argument address" in appliance.run("/ip/address/add address=nowhere interface=ether1")
+
+
+def test_settings_that_are_booleans_take_yes_and_no_only(appliance: Appliance) -> None:
+    assert appliance.run("/ip/ssh/set strong-crypto=yes; :put [/ip/ssh/get strong-crypto]") == "true\r\n"
+    assert "must be either yes or no" in appliance.run('/ip/ssh/set strong-crypto="maybe"')
+
+
+def test_the_log_is_ordered_and_its_entries_have_numbers(appliance: Appliance) -> None:
+    appliance.run("/log/info one; /log/error two")
+    first = appliance.run(":put [/log/find where message=one]").strip()
+    assert appliance.run(f":put [/log/get {first} topics]") == "script,info\r\n"
+    assert appliance.run("/log/info").startswith("missing value(s) of argument(s) message")
+
+
+def test_btrfs_file_systems_show_their_identity(appliance: Appliance) -> None:
+    shown = appliance.run(":put [:serialize to=json value=[/disk/btrfs/filesystem/get pool1]]")
+    assert '"label":"pool1"' in shown
+    assert appliance.run(":put [/disk/btrfs/filesystem/get pool1 uuid]") == appliance.run(
+        ":put [/disk/get pool1 fs-uuid]"
+    )
+    assert "BALANCE-STATUS" in appliance.run("/disk/btrfs/filesystem/print")
+
+
+def test_a_read_only_snapshot_can_be_made_writable(appliance: Appliance) -> None:
+    menu = "/disk/btrfs/subvolume"
+    appliance.run(f"{menu}/add fs=pool1 name=v; {menu}/add fs=pool1 parent=v name=s read-only=yes")
+    appliance.run(f"{menu}/set [find where name=s] read-only=no")
+    assert appliance.run("/file/add name=pool1/s/x") == ""
+    assert "is not simulated" in appliance.run(f"{menu}/set [find where name=s] name=other")

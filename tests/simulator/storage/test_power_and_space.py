@@ -111,6 +111,20 @@ def test_a_renamed_file_goes_back(make_appliance: MakeAppliance) -> None:
     assert free(appliance) == before
 
 
+def test_a_grown_disk_and_a_changed_file_go_back(make_appliance: MakeAppliance) -> None:
+    appliance = make_appliance(ApplianceOptions(behaviour=FLUSH))
+    add(appliance, "a")
+    appliance.run("/file/add name=pool1/t contents=old")
+    advance(appliance, 11)
+    before = free(appliance)
+    appliance.run("/disk/set a file-size=8M; /file/set pool1/t contents=newer")
+    appliance.storage.files.write_blocks("pool1/a", 0, b"new")
+    appliance.reboot()
+    assert appliance.run(":put [/disk/get a size]; :put [/file/get pool1/t contents]").split() == [str(MIB), "old"]
+    assert (appliance.storage.pool.directory / "a").read_bytes()[:3] == bytes(3)
+    assert free(appliance) == before
+
+
 def test_one_simulator_at_a_time_uses_a_state_directory(appliance: Appliance) -> None:
     with pytest.raises(StateDirectoryInUse):
         Appliance(appliance.state_dir)

@@ -1,0 +1,110 @@
+"""Wake-ups: an event ends a wait early, and without events a wait is a pause."""
+
+import os
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+import trio
+from trio.testing import MockClock
+
+from rdscsi.host import udev
+from rdscsi.testing.logbook import open_logbook
+
+PYUDEV: Any = vars(udev)["pyudev"]  # Any: None where libudev is missing
+
+
+class Monitor:
+    """A monitor with a pipe for its events."""
+
+    def __init__(self, *, overflows: bool = False) -> None:
+        self._reading, self._writing = os.pipe()
+        self._overflows = overflows
+        self.drained = 0
+
+    def fileno(self) -> int:
+        return self._reading
+
+    def event(self) -> None:
+        os.write(self._writing, b"x")
+
+    def poll(self, timeout: float) -> bytes | None:
+        assert timeout == 0
+        if self._overflows:
+            os.read(self._reading, 100)
+            raise OSError("no buffer space")
+        os.set_blocking(self._reading, False)
+        try:
+            self.drained += 1
+            return os.read(self._reading, 1)
+        except BlockingIOError:
+            self.drained -= 1
+            return None
+
+    def close(self) -> None:
+        os.close(self._reading)
+        os.close(self._writing)
+
+
+def watch_of(monitor: Monitor | None) -> udev.Watch:
+    return udev.Watch(cast("Any", monitor))  # Any: whatever has fileno and poll
+
+
+@pytest.mark.parametrize("overflows", [False, True])
+async def test_an_event_ends_the_wait_and_all_that_came_with_it_are_taken(overflows: bool) -> None:
+    monitor = Monitor(overflows=overflows)
+    try:
+        for _ in range(3):
+            monitor.event()
+        with trio.fail_after(5):
+            await watch_of(monitor).wait(60)
+        assert monitor.drained == (0 if overflows else 3)
+        with trio.move_on_after(0.05) as scope:
+            await watch_of(monitor).wait(60)
+        assert scope.cancelled_caught
+    finally:
+        monitor.close()
+
+
+async def test_without_events_a_wait_is_a_pause(autojump_clock: MockClock) -> None:
+    began = trio.current_time()
+    await watch_of(None).wait(7)
+    assert trio.current_time() == began + 7
+
+
+async def test_a_silent_monitor_is_a_pause_too(autojump_clock: MockClock) -> None:
+    monitor = Monitor()
+    try:
+        await watch_of(monitor).wait(7)
+        assert trio.current_time() >= 7
+    finally:
+        monitor.close()
+
+
+async def test_a_machine_without_libudev_or_netlink_is_polled(
+    monkeypatch: pytest.MonkeyPatch, autojump_clock: MockClock
+) -> None:
+    class Broken:
+        @staticmethod
+        def from_netlink(*_: object, **__: object) -> None:
+            raise OSError("netlink is forbidden")
+
+    if PYUDEV is not None:
+        monkeypatch.setattr(PYUDEV, "Monitor", Broken)
+        with open_logbook() as told, udev.watching() as watch:
+            await watch.wait(3)
+            assert len(told.events("udev.unavailable")) == 1
+    monkeypatch.setattr(udev, "pyudev", None)
+    with udev.watching() as watch:
+        await watch.wait(3)
+    assert trio.current_time() >= 3
+
+
+@pytest.mark.root
+async def test_the_kernels_own_events_come_without_udevd() -> None:
+    event = Path("/sys/block/loop0/uevent")
+    if PYUDEV is None or not os.access(event, os.W_OK):
+        pytest.skip("needs libudev, and a loop device whose events may be asked for")
+    with udev.watching() as watch, trio.fail_after(10):
+        event.write_text("change")
+        await watch.wait(60)
