@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 PARTS := .venv/bin/python tests/run/parts.py
 
-.PHONY: help setup demo test check unit conformance sanity kills bench format generate lock clean
+.PHONY: help setup demo test check unit conformance sanity kills model bench format generate lock clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -31,6 +31,9 @@ sanity: setup ## csi-sanity against the sandbox
 
 kills: setup ## kill the controller while volumes come and go; ARGS="--kills 100"
 	@.venv/bin/python tests/crash/kills.py $(ARGS)
+
+model: setup ## check the protocol's model (docs/model) with SPIN; ARGS="--large" its large cases
+	@.venv/bin/python docs/model/run.py $(ARGS)
 
 bench: setup ## measure start-up, memory, calls and cycles per minute
 	@.venv/bin/python tests/bench/run.py $(ARGS)

@@ -24,13 +24,24 @@ async def erase(backend: Backend, record: VolumeRecord) -> Tombstone:
     for _ in range(_LOOKS):
         entry = await backend.entry(record.slot)
         ours = _own_tag(record, entry)
+        if ours is not None and entry.item is not None and entry.item.nvme_tcp_export:
+            entry = await _cut(backend, record, ours)
+            ours = _own_tag(record, entry)
         last = ours or parse_tag(record.tag)
         entry, answer = await _remove(backend, record, ours)
         if _own_tag(record, entry) is None:
             return _buried(backend, record, last, answer)
-        if entry.item is not None and entry.item.nvme_tcp_export:
-            raise OperationPending(f"{record.volume_id}: the appliance exports the volume; it is not removed")
     raise OperationPending(f"{record.volume_id}: the tag in slot {record.slot} changes under the removal")
+
+
+async def _cut(backend: Backend, record: VolumeRecord, tag: Tag) -> Entry:
+    """Switch off an export that no publication knows of, as an operator may have left it; a publication stays."""
+    if tag.active_nodes:
+        nodes = ", ".join(node.node for node in tag.active_nodes)
+        raise OperationPending(f"{record.volume_id}: it is published to {nodes}; it is not removed")
+    same = render_tag(tag)
+    line = partial(backend.device.unpublish, record.slot, old_tag=same, new_tag=same)
+    return await backend.act(record.slot, line)
 
 
 def _own_tag(record: VolumeRecord, entry: Entry) -> Tag | None:

@@ -14,7 +14,7 @@ from rdscsi.controller.backend import Backend, log
 from rdscsi.controller.inventory import Inventory, Repair
 from rdscsi.controller.leadership import lead
 from rdscsi.controller.settling import AT_ONCE, Settling
-from rdscsi.errors import DriverError, NotFinal
+from rdscsi.errors import DriverError, SettingsInvalid
 from rdscsi.operations import Operations
 
 
@@ -35,7 +35,9 @@ class Keeper:
             news = self._backend.fresh_news()
             try:
                 pause, told = await self._round(), ""
-            except NotFinal as error:
+            except SettingsInvalid:
+                raise
+            except DriverError as error:
                 pause = self._backend.options.retry_every
                 self._backend.why_incomplete = str(error)
                 if str(error) != told:

@@ -3,7 +3,8 @@
 The token moves at every start, so that lines of an earlier process fail their next check. Whose journal the marker
 names decides the rest:
 
-- no marker and nothing of ours on the appliance: a first start; the marker is made;
+- no marker and nothing of ours on the appliance: a first start, or a power loss took all of it back; the marker is
+  made, unless the journal knows another pool;
 - no marker, but objects: made anew only by the journal that knows every one of them;
 - this journal: the token moves on;
 - another journal, and ours knows nothing: the other one was lost; a full take-over that assumes a line is still out;
@@ -22,6 +23,7 @@ from rdscsi.tags import Marker, parse_marker, parse_tag
 log = structlog.get_logger()
 
 _COUNTER = "token.counter"
+_POOL = "pool.fs-uuid"
 
 
 async def lead(backend: Backend) -> None:
@@ -36,7 +38,9 @@ async def lead(backend: Backend) -> None:
         marker = await _first(backend, counter)
     else:
         marker = await _next(backend, seen.marker, counter)
-    await backend.journal.commit(changes.put_meta(_COUNTER, str(marker.token_counter)))
+    await backend.journal.commit(
+        changes.put_meta(_COUNTER, str(marker.token_counter)), changes.put_meta(_POOL, marker.fs_uuid)
+    )
     log.info("token taken", counter=marker.token_counter, backend=backend.options.backend)
 
 
@@ -48,12 +52,12 @@ async def _first(backend: Backend, counter: int) -> Marker:
             "the appliance holds volumes of this cluster but not the marker that goes with them, and this journal does "
             f"not know all of them ({', '.join((strangers or _objects(answer))[:3])}, …): nothing is changed"
         )
-    if not _objects(answer) and any(record.state == "ready" for record in await backend.journal.volumes()):
-        raise DeviceUnavailable(
-            "the journal knows volumes, and the appliance shows neither one of them nor the marker: is this the right "
-            "appliance and pool? Nothing is changed"
-        )
     place = backend.device.place
+    if not _objects(answer) and await backend.journal.get_meta(_POOL) not in (None, place.fs_uuid):
+        raise DeviceUnavailable(
+            "the appliance shows neither the marker nor a volume of this cluster, and its pool is not the one that the "
+            "journal knows: is this the right appliance and pool? Nothing is changed"
+        )
     marker = Marker(
         cluster_id=backend.options.cluster_id,
         base_path=place.base_path,

@@ -18,7 +18,7 @@ from rdscsi.errors import OutcomeUnknown
 from rdscsi.host.ports import Number
 from rdscsi.host.process import Processes, environment
 
-KEPT = 2
+KEPT = 1
 """Idle callees that are kept, at about 9 MiB each."""
 
 CALL_SECONDS = 10.0

@@ -57,10 +57,8 @@ class KernelHost(LocalHost):
 
     async def connected(self, nqn_prefix: str) -> Mapping[str, tuple[Number, ...]]:
         """See Host."""
-        found = await in_thread(partial(sysfs.read_subsystems, self._sys_root))
-        return {
-            one.subnqn: tuple(disk.number for disk in one.disks) for one in found if one.subnqn.startswith(nqn_prefix)
-        }
+        ours = partial(sysfs.read_subsystems, self._sys_root, lambda subnqn: subnqn.startswith(nqn_prefix))
+        return {one.subnqn: tuple(disk.number for disk in one.disks) for one in await in_thread(ours)}
 
     async def connect(self, connection: Connection) -> Device:
         """See Host."""
@@ -161,7 +159,11 @@ class KernelHost(LocalHost):
             raise DeviceUnavailable(f"{connection.subnqn}: {'; '.join(failed) or 'no portal is known'}")
 
     async def _wait_usable(self, subnqn: str, watch: udev.Watch, last: list[str]) -> Device:
-        """Wait for a live controller with its namespace; the reason why not yet is kept as the last of `last`."""
+        """Wait for a live controller with its namespace; the reason why not yet is kept as the last of `last`.
+
+        A namespace that went (its uuid changed, as a rebooted target may draw a new one) comes back by a rescan only.
+        """
+        rescan_at = trio.current_time() + RESCAN_SECONDS
         while True:
             try:
                 device = await self.find_device(subnqn)
@@ -169,6 +171,9 @@ class KernelHost(LocalHost):
                 device, last[1:] = None, [str(error)]
             if device is not None:
                 return device
+            if trio.current_time() >= rescan_at:
+                await self._rescan(subnqn)
+                rescan_at = trio.current_time() + RESCAN_SECONDS
             await watch.wait(POLL_SECONDS)
 
     async def _connect(self, connection: Connection, portal: Portal, *, duplicate: bool = False) -> str:

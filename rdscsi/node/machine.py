@@ -63,9 +63,11 @@ class Machine:
     async def published(self, volume_id: str) -> dict[str, Target]:
         """Return the target paths of a volume, those included whose publishing was begun and not finished."""
         targets = {
-            one.subject: Target(str(one.request["access_type"]), str(one.request["access_mode"]), finished=False)
+            one.subject: Target(
+                str(one.request.get("access_type")), str(one.request.get("access_mode")), finished=False
+            )
             for one in await self.journal.open_operations()
-            if one.kind == PUBLISH and one.request["volume_id"] == volume_id
+            if one.kind == PUBLISH and one.request.get("volume_id") == volume_id
         }
         for record in await self.journal.targets(volume_id):
             targets[record.target_path] = Target(record.access_type, record.access_mode, finished=True)

@@ -78,7 +78,7 @@ async def _block_targets(machine: Machine) -> dict[str, str]:
     """The targets of all block volumes, those included whose publishing is not finished, with their volume ids."""
     targets: list[TargetRecord] = await machine.journal.targets()
     unfinished = {
-        one.subject: str(one.request["volume_id"])
+        one.subject: str(one.request.get("volume_id"))
         for one in await machine.journal.open_operations()
         if one.kind == PUBLISH and one.request.get("access_type") == "block"
     }

@@ -47,7 +47,9 @@ def chosen(field: str, flags: Sequence[str], fs_type: str) -> tuple[str, ...]:
         parts = [flag] if _CONTEXT.fullmatch(flag) else flag.split(",")
         for part in parts:
             if not _allowed(part, fs_type):
-                expected = f"mount options of {fs_type or 'ext4 or xfs'} that this driver allows (docs: mount options)"
+                expected = (
+                    f"an allowed option of {fs_type or 'ext4 or xfs'}, like noatime or discard; not bind or nobarrier"
+                )
                 raise InvalidRequest(f"{field}[{position}]", "(not shown)", expected)
             options[part] = None
     return tuple(options)

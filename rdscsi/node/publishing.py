@@ -9,7 +9,15 @@ was published before: an error then takes nothing off. Of unpublish: 1. the inte
 
 from contextlib import nullcontext, suppress
 
-from rdscsi.errors import AlreadyExists, DriverError, NotFinal, NotFound, NotPermittedNow, OperationPending
+from rdscsi.errors import (
+    AlreadyExists,
+    DriverError,
+    NotFinal,
+    NotFound,
+    NotPermittedNow,
+    OperationPending,
+    UnexpectedAnswer,
+)
 from rdscsi.host.ports import Device, Mount, PathKind
 from rdscsi.journal import Json, Operation, OperationRecord, StageRecord, TargetRecord, changes
 from rdscsi.model import AccessMode, AccessType, NodePublishRequest
@@ -243,12 +251,16 @@ def _intent(wanted: TargetRecord) -> dict[str, Json]:
 
 
 def _wanted(operation: Operation | OperationRecord, now: float) -> TargetRecord:
+    """Read an intent. Raises UnexpectedAnswer for one that this version did not write."""
     asked = operation.request
-    return TargetRecord(
-        target_path=operation.subject,
-        volume_id=str(asked["volume_id"]),
-        access_type=str(asked["access_type"]),
-        access_mode=str(asked["access_mode"]),
-        readonly=bool(asked["readonly"]),
-        updated_at=now,
-    )
+    try:
+        return TargetRecord(
+            target_path=operation.subject,
+            volume_id=str(asked["volume_id"]),
+            access_type=str(asked["access_type"]),
+            access_mode=str(asked["access_mode"]),
+            readonly=bool(asked["readonly"]),
+            updated_at=now,
+        )
+    except KeyError as error:
+        raise UnexpectedAnswer(f"{operation.subject}: its intent to publish cannot be read: {error!r}") from error

@@ -239,10 +239,14 @@ class Device:
         try:
             answer = await self._run(line)
         except (Refused, DeviceUnavailable, Fenced, OutOfWindow, Changed):
-            del self._unsettled[slot]
+            self._settled(slot)
             raise
-        del self._unsettled[slot]
+        self._settled(slot)
         return answer
+
+    def _settled(self, slot: str) -> None:
+        """The line for this slot has ended. A reboot that its answer showed has settled everything already."""
+        self._unsettled.pop(slot, None)
 
     def _guard(self, window: Window) -> Guard:
         if self._marker is None:

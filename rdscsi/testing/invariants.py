@@ -3,6 +3,7 @@
 Each check returns sentences about what is wrong; none is the only good answer.
 """
 
+import enum
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
@@ -13,25 +14,53 @@ from rdscsi.tags import FORMAT, Tag, TagState, parse_tag
 from rdscsi.testing.machines import Machine, Shown
 from rdscsi.testing.world import BACKEND, CLUSTER
 
+BASE_DIRECTORY = "pool1/rdscsi"
 PREFIX = f"{names.KIND_VOLUME}{names.cluster_key(CLUSTER)}-"
+
+
+class Aspect(enum.Enum):
+    """What an answer can leave open about a volume."""
+
+    EXISTS = "exists"
+    SIZE = "size"
+    PUBLISHED = "published"
 
 
 @dataclass(slots=True)
 class Promises:
     """What the orchestrator was told, by volume id: sizes of volumes that exist, what is gone, who is let in.
 
-    `unsure`: volumes about which the last answer was a maybe, so that either is right.
+    `doubts`: what the last answer about it was a maybe, so that either is right, for each volume.
     """
 
     exists: dict[str, int] = field(default_factory=dict)
     gone: set[str] = field(default_factory=set)
     published: dict[str, tuple[str, ...]] = field(default_factory=dict)
-    unsure: set[str] = field(default_factory=set)
+    doubts: dict[str, set[Aspect]] = field(default_factory=dict)
 
     def made(self, volume: Volume) -> None:
         """The orchestrator was told that the volume exists."""
         self.exists[volume.volume_id] = volume.capacity_bytes
         self.gone.discard(volume.volume_id)
+
+    def deleted(self, volume_id: str) -> None:
+        """The orchestrator was told that the volume is gone, and all that was open about it with it."""
+        self.exists.pop(volume_id, None)
+        self.published.pop(volume_id, None)
+        self.doubts.pop(volume_id, None)
+        self.gone.add(volume_id)
+
+    def doubt(self, volume_id: str, *aspects: Aspect) -> None:
+        """A call about this is under way, or its answer was a maybe."""
+        self.doubts.setdefault(volume_id, set()).update(aspects or Aspect)
+
+    def sure(self, volume_id: str, *aspects: Aspect) -> None:
+        """A final answer told how this is."""
+        self.doubts.setdefault(volume_id, set()).difference_update(aspects or Aspect)
+
+    def doubtful(self, volume_id: str, aspect: Aspect) -> bool:
+        """Tell whether either is right."""
+        return aspect in self.doubts.get(volume_id, ())
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +75,7 @@ class Holdings:
         """What is not this cluster's; a stranger may sit in a slot of ours."""
         return Holdings(
             {slot: text for slot, text in self.items.items() if not slot.startswith(PREFIX) or FORMAT not in text},
-            frozenset(leaf for leaf in self.leaves if PREFIX not in leaf),
+            frozenset(leaf for leaf in self.leaves if PREFIX not in leaf and leaf != BASE_DIRECTORY),
         )
 
 
@@ -57,8 +86,10 @@ def holdings(machine: Machine) -> Holdings:
     return Holdings(items, frozenset(leaf for leaf in machine.leaves() if marker not in leaf))
 
 
-async def violations(machine: Machine, journal: Journal, promises: Promises, before: Holdings) -> list[str]:
-    """Check everything, after settling."""
+async def violations(
+    machine: Machine, journal: Journal, promises: Promises, before: Holdings, *, strays: bool = False
+) -> list[str]:
+    """Check everything, after settling. `strays`: files without a record may be there, since a journal was lost."""
     now = holdings(machine)
     wrong = [f"open: {one.kind} {one.subject}: {one.error}" for one in await journal.open_operations()]
     if now.foreign != before.foreign:
@@ -67,7 +98,7 @@ async def violations(machine: Machine, journal: Journal, promises: Promises, bef
     disks = {slot: item for slot, item in machine.items().items() if slot.startswith(PREFIX)}
     for slot in sorted({*records, *disks}):
         wrong += _pair(slot, records.get(slot), disks.get(slot))
-    wrong += _leaves(now, records)
+    wrong += [] if strays else _leaves(now, records)
     wrong += _promises(promises, records)
     return wrong
 
@@ -118,17 +149,17 @@ def _leaves(now: Holdings, records: Mapping[str, VolumeRecord]) -> Iterator[str]
 def _promises(promises: Promises, records: Mapping[str, VolumeRecord]) -> Iterator[str]:
     found = {record.volume_id: record for record in records.values()}
     for volume_id, size in promises.exists.items():
-        if volume_id in promises.unsure:
+        if promises.doubtful(volume_id, Aspect.EXISTS):
             continue
         if volume_id not in found:
             yield f"{volume_id}: was acknowledged and is not there"
-        elif found[volume_id].capacity_bytes != size:
+        elif found[volume_id].capacity_bytes != size and not promises.doubtful(volume_id, Aspect.SIZE):
             yield f"{volume_id}: has {found[volume_id].capacity_bytes} bytes; {size} were acknowledged"
-    for volume_id in promises.gone - promises.unsure:
-        if volume_id in found:
+    for volume_id in promises.gone:
+        if volume_id in found and not promises.doubtful(volume_id, Aspect.EXISTS):
             yield f"{volume_id}: was acknowledged as deleted and is there"
     for volume_id, nodes in promises.published.items():
-        if volume_id in promises.unsure or volume_id not in found:
+        if promises.doubtful(volume_id, Aspect.PUBLISHED) or volume_id not in found:
             continue
         tag = parse_tag(found[volume_id].tag)
         active = tuple(node.node for node in tag.active_nodes) if tag else ()

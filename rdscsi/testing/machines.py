@@ -55,6 +55,11 @@ class Machine(Protocol):
     faults: Faults
     program: Program
 
+    @property
+    def lines(self) -> int:
+        """How many lines have reached it."""
+        ...
+
     def console(self, wires: Wires) -> Executes:
         """Return a way to send lines."""
         ...
@@ -87,6 +92,10 @@ class Machine(Protocol):
         """Remove an item as an operator does; its file stays."""
         ...
 
+    def persist(self) -> None:
+        """Let all that was changed so far survive a power loss."""
+        ...
+
     def items(self) -> Mapping[str, Shown]:
         """Every disk item by slot."""
         ...
@@ -110,6 +119,11 @@ class SimulatedMachine:
         self.clock = clock
         self.appliance = Appliance(directory, options, clock=clock)
         self.sessions = Sessions(self.appliance, self.faults)
+
+    @property
+    def lines(self) -> int:
+        """See `Machine`."""
+        return len(self.appliance.history)
 
     def console(self, wires: Wires) -> Executes:
         """See `Machine`."""
@@ -155,6 +169,10 @@ class SimulatedMachine:
         """See `Machine`."""
         self._type(f"/disk/remove [find where slot={slot}]")
 
+    def persist(self) -> None:
+        """See `Machine`."""
+        self.appliance.storage.undo.flush()
+
     def _type(self, line: str) -> None:
         answer = self.appliance.run(line)
         assert answer == "", f"{line}: {answer}"
@@ -192,6 +210,11 @@ class FastMachine:
         self.program: Program = FastProgram()
         self.appliance = FastAppliance(clock, size=size, flush_delay=flush_delay)
         self.sessions = FastSessions(self.appliance, self.faults)
+
+    @property
+    def lines(self) -> int:
+        """See `Machine`."""
+        return self.sessions.lines
 
     def console(self, wires: Wires) -> Executes:
         """See `Machine`."""
@@ -234,6 +257,10 @@ class FastMachine:
     def remove_by_hand(self, slot: str) -> None:
         """See `Machine`."""
         self.appliance.remove_item(self.appliance.items[slot])
+
+    def persist(self) -> None:
+        """See `Machine`."""
+        self.appliance.undo.flush()
 
     def items(self) -> Mapping[str, Shown]:
         """See `Machine`."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from rdscsi import names
 from rdscsi.controller.controller import Controller
 from rdscsi.model import GIB, MIB, CapacityRange, Volume
-from rdscsi.testing.invariants import Promises
+from rdscsi.testing.invariants import Aspect, Promises
 from rdscsi.testing.orchestrator import BLOCK, FILESYSTEM, NODE_A, NODE_B, attach, wish
 from rdscsi.testing.world import BACKEND, CLUSTER, World
 
@@ -44,12 +44,9 @@ async def create_giant(controller: Controller, promises: Promises) -> None:
 
 async def delete(controller: Controller, promises: Promises) -> None:
     """Delete the volume."""
-    promises.unsure.add(VOLUME_ID)
+    promises.doubt(VOLUME_ID, Aspect.EXISTS)
     await controller.delete_volume(VOLUME_ID)
-    promises.exists.pop(VOLUME_ID, None)
-    promises.published.pop(VOLUME_ID, None)
-    promises.gone.add(VOLUME_ID)
-    promises.unsure.discard(VOLUME_ID)
+    promises.deleted(VOLUME_ID)
 
 
 async def remove(controller: Controller, promises: Promises) -> None:
@@ -62,10 +59,10 @@ def publish(node: str = NODE_A, *, block: bool = False) -> Step:
     """Publish the volume to a node."""
 
     async def call(controller: Controller, promises: Promises) -> Mapping[str, str]:
-        promises.unsure.add(VOLUME_ID)
+        promises.doubt(VOLUME_ID, Aspect.PUBLISHED)
         context = await controller.publish_volume(attach(VOLUME_ID, node, BLOCK if block else FILESYSTEM))
         promises.published[VOLUME_ID] = (node,)
-        promises.unsure.discard(VOLUME_ID)
+        promises.sure(VOLUME_ID, Aspect.PUBLISHED)
         return context
 
     return call
@@ -75,11 +72,11 @@ def unpublish(node: str = NODE_A) -> Step:
     """Unpublish it from a node, or with an empty name from all."""
 
     async def call(controller: Controller, promises: Promises) -> None:
-        promises.unsure.add(VOLUME_ID)
+        promises.doubt(VOLUME_ID, Aspect.PUBLISHED)
         await controller.unpublish_volume(VOLUME_ID, node)
         left = [one for one in promises.published.get(VOLUME_ID, ()) if node and one != node]
         promises.published[VOLUME_ID] = tuple(left)
-        promises.unsure.discard(VOLUME_ID)
+        promises.sure(VOLUME_ID, Aspect.PUBLISHED)
 
     return call
 
@@ -88,10 +85,10 @@ def expand(size: int = 2 * SIZE) -> Step:
     """Grow the volume."""
 
     async def call(controller: Controller, promises: Promises) -> None:
-        promises.unsure.add(VOLUME_ID)
+        promises.doubt(VOLUME_ID, Aspect.SIZE)
         grown = await controller.expand_volume(VOLUME_ID, CapacityRange(size), None)
         promises.exists[VOLUME_ID] = grown.capacity_bytes
-        promises.unsure.discard(VOLUME_ID)
+        promises.sure(VOLUME_ID, Aspect.SIZE)
 
     return call
 

@@ -112,7 +112,7 @@ class _Run:
         except (NotFinal, Bug):  # the edge answers ABORTED for a bug
             return False
         except DriverError:
-            self.promises.unsure.discard(VOLUME_ID)
+            self.promises.sure(VOLUME_ID)
         self.wrong += [
             f"a final answer with an open operation: {one.kind}" for one in await process.journal.open_operations()
         ]
@@ -121,7 +121,7 @@ class _Run:
     async def _react(self, process: Process) -> None:
         """Do what the orchestrator does, in this process or in the next one. After a final answer it asks once more."""
         if not self.final and self.schedule.reaction is Reaction.GIVES_UP:
-            self.promises.unsure.add(VOLUME_ID)
+            self.promises.doubt(VOLUME_ID)
             return
         call = self.schedule.scenario.call
         if not self.final and self.schedule.reaction is Reaction.DELETES:
@@ -129,7 +129,7 @@ class _Run:
         try:
             await settle(lambda: call(process.controller, self.promises), patience=PATIENCE)
         except DriverError:
-            self.promises.unsure.discard(VOLUME_ID)
+            self.promises.sure(VOLUME_ID)
         except trio.TooSlowError:
             await self._explain(call, process)
         self.final = True

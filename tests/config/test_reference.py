@@ -40,3 +40,9 @@ def test_the_page_is_written_by_the_module_itself() -> None:
         [sys.executable, "-m", "rdscsi.config.reference"], capture_output=True, text=True, check=True
     )
     assert ended.stdout == render()
+
+
+def test_a_default_is_shown_as_it_is_written_or_as_it_is_found() -> None:
+    shown = {definition.name: definition.default_shown for definition in ALL}
+    assert (shown["journal"], shown["node-name"]) == ("/var/lib/rdscsi/journal.db", "the host name")
+    assert (shown["cluster-id"], shown["base-path"]) == ("", "")

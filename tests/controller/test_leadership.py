@@ -10,7 +10,7 @@ from trio.testing import MockClock
 from rdscsi import names
 from rdscsi.errors import Fenced, InventoryIncomplete, NotFinal, SettingsInvalid
 from rdscsi.model import GIB, MIB
-from rdscsi.simulator import ApplianceOptions, PoolOptions
+from rdscsi.simulator import ApplianceOptions, Behaviour, PoolOptions
 from rdscsi.tags import Marker, parse_marker
 from rdscsi.testing.invariants import holdings
 from rdscsi.testing.orchestrator import NODE_A, attach, settle, wish
@@ -180,6 +180,20 @@ async def test_a_journal_with_volumes_does_not_start_on_an_empty_appliance(
             with pytest.raises(InventoryIncomplete, match="right appliance"):
                 await process.controller.create_volume(wish("pvc-2"))
         assert holdings(other.machine) == before
+
+
+async def test_a_power_loss_that_takes_marker_and_volumes_back_is_recovered_from(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    behaviour = Behaviour(config_flush_delay=30.0, pool_flush_delay=30.0)
+    forgetful = ApplianceOptions(pool=PoolOptions(size=1024 * GIB), initial_uptime=3600.0, behaviour=behaviour)
+    async with open_world(tmp_path, appliance=forgetful) as world, world.process() as process:
+        volume = await process.controller.create_volume(wish("pvc-1"))
+        world.appliance.reboot()
+        assert world.appliance.storage.disks.by_slot(MARKER) is None
+        await trio.sleep(2 * world.options.refresh_every)
+        assert _marker(world).token_counter > 1
+        assert await settle(lambda: process.controller.create_volume(wish("pvc-1"))) == volume
 
 
 async def test_a_marker_that_was_edited_by_hand_stops_everything(world: World, autojump_clock: MockClock) -> None:

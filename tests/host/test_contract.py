@@ -378,3 +378,35 @@ async def test_a_canonical_path_is_the_one_that_mountinfo_shows(bench: Bench) ->
 
 async def test_the_boot_has_a_name(bench: Bench) -> None:
     assert await bench.host.boot_id() == await bench.host.boot_id() != ""
+
+
+# --- what the simulated one alone can be asked
+
+
+async def test_the_simulated_kernel_refuses_what_a_kernel_refuses(tmp_path: Path) -> None:
+    exporter = Exporter(tmp_path / "rds")
+    host = SimulatedHost(exporter.exports, open_kernel(None), deadlines=DEADLINES)
+    bench = Bench(host, exporter, tmp_path)
+    device = await bench.connect()
+    path = await bench.mounted(device)
+    with pytest.raises(CommandFailed, match="already mounted"):
+        await host.mount(device, path, "ext4", ())
+    with pytest.raises(CommandFailed, match="does not exist"):
+        await host.mount(device, bench.path("nowhere"), "ext4", ())
+    with pytest.raises(CommandFailed, match="not what can be mounted on"):
+        await host.bind(path, bench.path("nowhere"), readonly=False)
+    with pytest.raises(CommandFailed, match="not mounted there"):
+        await host.grow_filesystem(device, "ext4", bench.path("nowhere"))
+    with pytest.raises(CommandFailed, match="mounted"):
+        await host.make_filesystem(device, "ext4", erase_unfinished=True)
+    await host.unmount(path)
+    with pytest.raises(CommandFailed, match="appears to contain"):
+        await host.make_filesystem(device, "ext4", erase_unfinished=False)
+    with pytest.raises(DeviceUnavailable):
+        await host.usage(path)
+    await host.disconnect(SUBNQN)
+    with pytest.raises(DeviceUnavailable, match="no longer the device"):
+        await host.probe(device, STAMP)
+    without = SimulatedHost(None, open_kernel(None), deadlines=DEADLINES)
+    with pytest.raises(DeviceUnavailable, match="no exports"):
+        await without.connect(bench.connection())

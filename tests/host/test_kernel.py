@@ -107,6 +107,23 @@ async def test_what_this_call_connected_goes_when_it_does_not_get_usable(bench: 
     assert await bench.host.connected(names.NQN_PREFIX) == {}
 
 
+async def test_a_namespace_that_went_under_a_live_controller_is_looked_for_again(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, connect=5)
+    await bench.host.connect(CONNECTION)
+    disk = bench.tree.subsystem(SUBNQN) / "nvme0n1"
+    disk.rename(tmp_path / "gone")
+
+    def come_back(about: str) -> None:
+        if about.startswith("rescan"):
+            (tmp_path / "gone").rename(disk.with_name("nvme0n2"))
+            (disk.with_name("nvme0n2") / "dev").write_text("259:9\n")
+            bench.calls.before = lambda _: None
+
+    bench.calls.before = come_back
+    assert (await bench.host.connect(CONNECTION)).number == (259, 9)
+    assert bench.deleted == []
+
+
 async def test_what_was_connected_before_stays_when_it_is_not_usable(bench: Bench) -> None:
     await bench.host.connect(CONNECTION)
     for name in ("nvme0", "nvme1"):

@@ -168,10 +168,16 @@ async def test_a_record_that_cannot_be_read_is_left_open(
 ) -> None:
     volume = world.volume()
     async with world.process() as process:
-        with pytest.raises(OperationPending):
-            async with process.journal.operation("stage", volume.volume_id, {"nothing": "known"}):
-                raise RuntimeError
-        assert await process.node._recovery.settle_all() == 1
+        for kind, subject in (("stage", volume.volume_id), ("node-publish", "/pod"), ("unstage", "rds/x")):
+            with pytest.raises(OperationPending):
+                async with process.journal.operation(kind, subject, {"nothing": "known"}):
+                    raise RuntimeError
+        assert await process.node._recovery.settle_all() == 3
+        other = world.volume("pvc-2", access_type=AccessType.BLOCK)
+        await process.node.stage(world.stage_request(other))
+        await process.node.publish(world.publish_request(other))
+        await process.node.unpublish(other.volume_id, world.path("pod"))
+        await process.node.unstage(other.volume_id, world.path("pvc-2-staged"))
 
 
 async def test_an_operation_that_its_caller_has_in_hand_is_left_to_him(

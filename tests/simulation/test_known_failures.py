@@ -53,8 +53,7 @@ async def lives(world: World, process: Process, promises: Promises) -> None:
         promises.made(volume)
         if number % 2:
             await settle(lambda: process.controller.delete_volume(volume.volume_id))
-            del promises.exists[volume.volume_id]
-            promises.gone.add(volume.volume_id)
+            promises.deleted(volume.volume_id)
 
     await many(world, life)
 
@@ -165,11 +164,9 @@ async def _life(controller: Controller, name: str, todo: dict[str, int], promise
     volume: Volume = await settle(lambda: controller.create_volume(wish(name, todo[name])))
     promises.made(volume)
     if delete:
-        promises.unsure.add(volume.volume_id)
+        promises.doubt(volume.volume_id)
         await settle(lambda: controller.delete_volume(volume.volume_id))
-        promises.unsure.discard(volume.volume_id)
-        del promises.exists[volume.volume_id]
-        promises.gone.add(volume.volume_id)
+        promises.deleted(volume.volume_id)
     del todo[name]
 
 

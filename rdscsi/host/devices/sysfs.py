@@ -7,7 +7,7 @@ is never guessed from another. What vanishes while it is read was removed; any o
 
 import errno
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -61,17 +61,20 @@ class Subsystem:
         return ", ".join(f"{one.name} {one.state}" for one in self.controllers) or "no controller"
 
 
-def read_subsystems(sysfs: Path) -> list[Subsystem]:
-    """Return every NVMe subsystem, those included that have only a controller or only a directory left."""
+def read_subsystems(sysfs: Path, wanted: Callable[[str], bool] = lambda _: True) -> list[Subsystem]:
+    """Return the NVMe subsystems whose NQN is wanted, with all that the kernel has of each.
+
+    Those are among them that have only a controller, or only a directory left.
+    """
     controllers: dict[str, list[tuple[NvmeController, Path]]] = {}
     for path in _entries(sysfs / "class" / "nvme"):
-        controller = _controller(path)
+        controller = _controller(path, wanted)
         if controller is not None:
             controllers.setdefault(controller.subnqn, []).append((controller, path))
     directories: dict[str, list[Path]] = {}
     for path in _entries(sysfs / "class" / "nvme-subsystem"):
         subnqn = _attribute(path / "subsysnqn")
-        if subnqn:
+        if subnqn and wanted(subnqn):
             directories.setdefault(subnqn, []).append(path)
     return [
         _subsystem(subnqn, controllers.get(subnqn, []), directories.get(subnqn, []))
@@ -81,7 +84,7 @@ def read_subsystems(sysfs: Path) -> list[Subsystem]:
 
 def find_subsystem(sysfs: Path, subnqn: str) -> Subsystem | None:
     """Return the subsystem of this NQN; None when the kernel has nothing of it."""
-    return next((one for one in read_subsystems(sysfs) if one.subnqn == subnqn), None)
+    return next(iter(read_subsystems(sysfs, lambda found: found == subnqn)), None)
 
 
 def multipath(sysfs: Path) -> bool:
@@ -124,8 +127,9 @@ def _subsystem(subnqn: str, controllers: list[tuple[NvmeController, Path]], dire
     return Subsystem(subnqn, tuple(one for one, _ in controllers), tuple(disks.values()))
 
 
-def _controller(path: Path) -> NvmeController | None:
-    subnqn, state = _attribute(path / "subsysnqn"), _attribute(path / "state")
+def _controller(path: Path, wanted: Callable[[str], bool]) -> NvmeController | None:
+    subnqn = _attribute(path / "subsysnqn")
+    state = _attribute(path / "state") if subnqn and wanted(subnqn) else None
     if not subnqn or state is None:
         return None
     address = parse_address(_attribute(path / "address") or "")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections import OrderedDict
-from collections.abc import Set
+from collections.abc import Iterator, Set
 from dataclasses import dataclass
 
 from rdscsi.simulator.console.failures import ParseError
@@ -19,11 +19,8 @@ from rdscsi.simulator.console.statements import StatementParser
 from rdscsi.simulator.console.syntax import Script
 
 _MOST = 512
-_TOKEN = re.compile(
-    r'(?P<string>"[^"\\$\r\n\x00-\x1f\x80-\xff]*"(?!=))'
-    r'|(?P<other>"(?:[^"\\]|\\[^\x80-\xff])*"|\$"|#)'
-    r"|(?<=[=<>(])(?P<number>(?:\d{1,9}[wd])*\d{1,18}(?::\d\d){0,2})(?=[ ;)\]}])"
-)
+_STRING = re.compile(r'"(?:[^"\\]|\\[^\x80-\xff])*"')
+_NUMBER = re.compile(r"[=<>(]((?:\d{1,9}[wd])*\d{1,18}(?::\d\d){0,2})(?=[ ;)\]}])")
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,17 +73,45 @@ class Lines:
 def _tokens(text: str) -> list[tuple[int, int]]:
     """Where the plain literals are; empty when they cannot be told for sure."""
     found: list[tuple[int, int]] = []
-    for match in _TOKEN.finditer(text):
-        if match.lastgroup != "other":
-            found.append(match.span())
-        elif _misleading(match.group()):
+    code = 0
+    for start, end in _strings(text):
+        if not _numbers(text, code, start, found) or _misleading(text, start, end):
             return []
-    return found
+        if not text.startswith("=", end) and _is_plain(text[start + 1 : end - 1]):
+            found.append((start, end))
+        code = end
+    return found if _numbers(text, code, len(text), found) else []
 
 
-def _misleading(token: str) -> bool:
-    """A comment, a quoted name, or code inside a string, where quotes are nested."""
-    return token in ("#", '$"') or "$(" in token or "$[" in token
+def _strings(text: str) -> Iterator[tuple[int, int]]:
+    """Where quoted strings stand. Most lines have no escapes, and every second quote ends one."""
+    if "\\" in text:
+        for match in _STRING.finditer(text):
+            yield match.span()
+        return
+    end = 0
+    while (start := text.find('"', end)) >= 0 and (last := text.find('"', start + 1)) >= 0:
+        end = last + 1
+        yield start, end
+
+
+def _numbers(text: str, start: int, end: int, found: list[tuple[int, int]]) -> bool:
+    """Take the numbers of a stretch of code; False when it may hold a comment, or a quote that ends nowhere."""
+    if text.find("#", start, end) >= 0 or text.find('"', start, end) >= 0:
+        return False
+    found.extend(match.span(1) for match in _NUMBER.finditer(text, start, end))
+    return True
+
+
+def _is_plain(inner: str) -> bool:
+    return inner.isascii() and inner.isprintable() and "$" not in inner and "\\" not in inner
+
+
+def _misleading(text: str, start: int, end: int) -> bool:
+    """A quoted name, or code inside a string, where quotes are nested."""
+    if start and text[start - 1] == "$":
+        return True
+    return text.find("$(", start, end) >= 0 or text.find("$[", start, end) >= 0
 
 
 def _skeleton(text: str, tokens: list[tuple[int, int]]) -> str:

@@ -87,7 +87,7 @@ def _system_menus(parts: Parts) -> dict[str, Menu]:
 
 def _kept_menus(parts: Parts) -> dict[str, Menu]:
     menus: dict[str, Menu] = {}
-    for path, kind in kinds.KINDS.items():
+    for path, kind in kinds.kinds(parts.options.behaviour.max_sessions).items():
         menus[path] = KeptMenu(path, before=parts.before, records=parts.records, kind=kind)
     for path, defaults in kinds.settings(minor(parts.options.version), parts.options.identity).items():
         if path == "/ip/ssh":

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from rdscsi.simulator import accounts
 from rdscsi.simulator.menus.records import Kind, network_of
 from rdscsi.simulator.storage.records import Row
@@ -58,6 +60,13 @@ KINDS: dict[str, Kind] = {
         numbers=frozenset({"port", "max-sessions"}),
     ),
 }
+
+
+def kinds(max_sessions: int) -> dict[str, Kind]:
+    """All of them; how many may log in at once is a switch."""
+    service = KINDS["/ip/service"]
+    return {**KINDS, "/ip/service": replace(service, defaults={**service.defaults, "max-sessions": max_sessions})}
+
 
 SERVICES: tuple[Row, ...] = (
     {"name": "ftp", "port": 21, "disabled": True},

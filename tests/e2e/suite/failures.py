@@ -40,7 +40,9 @@ def node_dies(e2e: Context) -> None:
     e2e.delete("pvc", "data")
 
 
-@scenario(SCENARIOS, "a Node object is deleted while its pod runs; the pod runs elsewhere; the node, back, is clean")
+@scenario(
+    SCENARIOS, "a Node object is deleted while its pod runs; the node, back, unstages, and the pod runs elsewhere"
+)
 def node_object_deleted(e2e: Context) -> None:
     e2e.claim("data")
     e2e.pod("first", "data", node="n2", script=f"echo here >{MOUNTED}/file; sync")
@@ -50,15 +52,16 @@ def node_object_deleted(e2e: Context) -> None:
     e2e.world.kubectl("delete", "node", "n2")
     try:
         e2e.until("the pod is gone", lambda: not e2e.get("pods")["items"], seconds=180)
-        began = time.monotonic()
+        # Kubernetes itself takes the volume for mounted, and detaches it by force after six minutes alone
         e2e.apply(objects.pod("second", "data", node="n1"))
-        e2e.ready("second", seconds=240)
-        e2e.measure("elsewhere", began)
-        check(e2e.sh("second", f"cat {MOUNTED}/file").strip() == "here", "the data are gone")
     finally:
         node.start_kubelet(one)
         e2e.until("the node is back", lambda: "n2" in e2e.world.kubectl("get", "nodes", "-o", "name"))
         e2e.wait("node/n2", "condition=Ready")
+    began = time.monotonic()
+    e2e.ready("second", seconds=400)
+    e2e.measure("elsewhere", began)
+    check(e2e.sh("second", f"cat {MOUNTED}/file").strip() == "here", "the data are gone")
     driver.wait_ready(e2e.world)
     e2e.delete("pod", "second")
     e2e.delete("pvc", "data")

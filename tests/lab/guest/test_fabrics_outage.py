@@ -1,6 +1,7 @@
 """What an initiator goes through when its target is away for a while, or for good."""
 
 import errno
+import os
 import time
 from pathlib import Path
 
@@ -60,13 +61,15 @@ def test_a_reboot_of_the_target_is_survived_where_it_keeps_its_uuids(
     exporter.reset([volume.export])
     wait_for(lambda: initiator.state(volume.nqn) == "live")
     if uuids is Uuids.KEPT:
-        (mount_point / "file").write_text("here")
-        sh("sync", "-f", str(mount_point))
+        write_durably(mount_point / "file")
         assert diskseq(node) == before
-    else:  # "identifiers changed for nsid 1": the kernel takes it for another disk
-        wait_for(lambda: initiator.find_node(volume.nqn) and diskseq_of(volume.nqn) != before)
+    else:  # "identifiers changed for nsid 1": it is dropped, and the other one is seen only by looking again
+        wait_for(lambda: not node.exists())
         with pytest.raises(OSError, match=UNUSABLE):
-            (mount_point / "file").touch()
+            write_durably(mount_point / "file")
+        assert initiator.find_node(volume.nqn) is None
+        (initiator.controllers(volume.nqn)[0] / "rescan_controller").write_text("1")
+        assert diskseq(wait_for(lambda: initiator.find_node(volume.nqn))) != before
 
 
 def diskseq(node: Path) -> str:
@@ -74,9 +77,12 @@ def diskseq(node: Path) -> str:
     return initiator.read(Path("/sys/block") / node.name / "diskseq")
 
 
-def diskseq_of(nqn: str) -> str:
-    disk = initiator.find_disk(nqn)
-    return initiator.read(disk / "diskseq") if disk else ""
+def write_durably(path: Path) -> None:
+    """Write and sync. A write alone may succeed for seconds on a filesystem whose disk is gone."""
+    with path.open("w") as file:
+        file.write("here")
+        file.flush()
+        os.fsync(file)
 
 
 def test_after_ctrl_loss_tmo_io_fails_and_the_mount_outlives_its_device(target: Target, mount_point: Path) -> None:

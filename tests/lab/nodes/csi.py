@@ -14,12 +14,12 @@ Response = TypeVar("Response")
 SETTLE_SECONDS = 110.0
 
 
-def run(endpoint: str, work: Callable[[Client], Awaitable[Response]]) -> Response:
+def run(endpoint: str, work: Callable[[Client], Awaitable[Response]], *, seconds: float = SETTLE_SECONDS) -> Response:
     """Do something with a client, within the time that a call may take until it settles."""
 
     async def main() -> Response | CallFailed:
         async with trio_asyncio.open_loop(), open_client(endpoint) as client:
-            with trio.fail_after(SETTLE_SECONDS):
+            with trio.fail_after(seconds):
                 try:
                     return await work(client)
                 except CallFailed as error:

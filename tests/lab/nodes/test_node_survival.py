@@ -2,6 +2,9 @@
 
 import time
 
+import pytest
+
+from lab.nodes import csi
 from lab.nodes.conftest import MakeVolume
 from lab.nodes.world import NodeMachine, World
 from lab.nodes.writer import Writer, blocks
@@ -49,6 +52,9 @@ def test_a_restart_of_the_appliance_only_makes_pods_wait(world: World, make_volu
     volume.leave(world.a)
 
 
+DURABLE_WRITE = "dd if=/dev/zero of={}/other bs=4096 count=1 conv=fsync 2>/dev/null"
+"""Others succeed for a while on a filesystem whose disk is gone."""
+
 NEW_UUID = """
 subsystem=/sys/kernel/config/nvmet/subsystems/$NQN
 rm /sys/kernel/config/nvmet/ports/4420/subsystems/$NQN
@@ -60,15 +66,15 @@ ln -s $subsystem /sys/kernel/config/nvmet/ports/4420/subsystems/$NQN
 """What initiators see of an appliance that reboots and draws new UUIDs."""
 
 
+@pytest.mark.xfail(reason="a live controller whose namespace went away is not asked to look again", strict=True)
 def test_a_volume_whose_uuid_changed_under_it_can_be_staged_again(world: World, make_volume: MakeVolume) -> None:
     volume = make_volume()
     volume.use(world.a)
     written = volume.write(world.a)
     world.appliance.machine.run("sh", "-ec", NEW_UUID, env={"NQN": volume.subnqn(world.a)})
-    wait_states(world.a, "live", "live")
-    world.a.machine.run("sh", "-c", f"while touch {volume.target_path}/file 2>/dev/null; do sleep 0.2; done")
+    world.a.machine.run("sh", "-c", f"while {DURABLE_WRITE.format(volume.target_path)}; do sleep 0.2; done")
     volume.unmount(world.a)
-    volume.stage(world.a)
+    csi.call(world.a.endpoint, lambda client: client.node.node_stage_volume, volume.stage_request(world.a))
     volume.mount(world.a)
     assert volume.checksum(world.a) == written
     volume.leave(world.a)

@@ -44,18 +44,22 @@ class VirtualMachine:
     def wait_answer(self, text: str, question: str) -> str:
         """Ask the monitor until it answers with a text; all answers so far."""
         deadline = time.monotonic() + _PATIENCE
-        while text not in (answers := self._machine.run("cat", f"{self._scratch}/answers").out):
+        while text not in (answers := self._answers()):
             assert self._job.status() is None, self.words()
             assert time.monotonic() < deadline, answers
             self.order(question)
             time.sleep(0.3)
         return answers
 
+    def _answers(self) -> str:
+        return self._machine.run("sh", "-c", f"cat {self._scratch}/answers 2>/dev/null; true").out
+
     def words(self) -> str:
         """What QEMU itself said."""
         return "".join((self._job.directory / name).read_text(errors="replace") for name in ("out", "err"))
 
     def end(self) -> None:
-        """Switch it off."""
-        self.order("quit")
-        self._machine.wait(self._job, job.Collected().sinks, _PATIENCE)
+        """Switch it off, as by its plug. Safe to repeat."""
+        if self._job.status() is None:
+            self._machine.stop(self._job)
+            self._machine.wait(self._job, job.Collected().sinks, _PATIENCE)

@@ -141,6 +141,14 @@ def test_services_are_kept_rows(appliance: Appliance) -> None:
     assert "out of range" in appliance.run("/ip/service/set ssh port=99999")
 
 
+def test_max_sessions_are_shown_as_they_are_switched_or_set(make_appliance: MakeAppliance) -> None:
+    appliance = make_appliance(ApplianceOptions(behaviour=Behaviour(max_sessions=5)))
+    get = ":put [/ip/service/get ssh max-sessions]"
+    assert (appliance.run(get), appliance.max_sessions()) == ("5\r\n", 5)
+    appliance.run("/ip/service/set ssh max-sessions=7")
+    assert (appliance.run(get), appliance.max_sessions()) == ("7\r\n", 7)
+
+
 def test_scripts_comments_and_order(appliance: Appliance) -> None:
     appliance.run('/system/script/add name=b comment="why"; /system/script/add name=a')
     assert appliance.run("/system/script/print order-by=name").splitlines()[2:] == [
