@@ -10,7 +10,7 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import TypeAlias
+from typing import Protocol, TypeAlias
 
 import trio
 
@@ -29,6 +29,13 @@ _SCRIPT = Path(__file__).with_name("callee.py")
 
 Plain: TypeAlias = "str | int | list[int]"
 Reply: TypeAlias = "bool | int | str | list[Reply] | dict[str, Reply] | None"
+
+
+class Make(Protocol):
+    """A way to make calls; see `Calls.make`."""
+
+    async def __call__(self, name: str, *arguments: Plain, deadline: float = ...) -> Reply:
+        """Make one call."""
 
 
 class _Callee:
@@ -84,18 +91,24 @@ class Calls:
             return await self._ask(callee, name, arguments, deadline)
 
     @asynccontextmanager
-    async def holding(self, path: str, number: Number, *, deadline: float) -> AsyncIterator[None]:
+    async def holding(self, path: str, number: Number, *, deadline: float) -> AsyncIterator[Make]:
         """Hold a block device open around the body: meanwhile its name and number mean this device and no other.
 
-        Raises as `make`, with ENODEV when the path has another number.
+        The body gets a way to make calls by the process that holds it. Raises as `make`, with ENODEV when the path has
+        another number.
         """
         async with self._callee() as callee:
             await self._ask(callee, "hold", (path, *number), deadline)
+
+            async def make(name: str, *arguments: Plain, deadline: float = CALL_SECONDS) -> Reply:
+                return await self._ask(callee, name, arguments, deadline)
+
             try:
-                yield
+                yield make
             finally:
-                # A cancelled body ends here; the callee is then given up and the kernel closes what it held.
-                await self._ask(callee, "release", (), CALL_SECONDS)
+                # A callee that is cut short, here or before, is given up, and the kernel closes what it held.
+                if callee.in_step:
+                    await self._ask(callee, "release", (), CALL_SECONDS)
 
     def end_idle(self) -> None:
         """End the idle callees. Those at work end with their callers."""

@@ -16,7 +16,7 @@ from typing import TypeVar, cast
 import trio
 
 from rdscsi.errors import DeviceUnavailable, OutcomeUnknown
-from rdscsi.host.calls import CALL_SECONDS, Calls, Plain, Reply
+from rdscsi.host.calls import CALL_SECONDS, Calls, Make, Plain, Reply
 from rdscsi.host.content import checked_stamp, judge, stamp_places
 from rdscsi.host.devices.holders import find_holders
 from rdscsi.host.devices.loops import loops
@@ -92,15 +92,15 @@ class LocalHost(Paths, ABC):
         return find_holders(device.number, mounts=mounts, loops=own, sys_root=self._sys_root)
 
     async def _free(self, device: Device) -> bool:
-        return cast("bool", await self._read(device, "free"))
+        return cast("bool", await _read(self._calls.make, device, "free"))
 
     # --- content
 
     async def probe(self, device: Device, stamp: str) -> Content:
         """See Host."""
         places = stamp_places(device.size_bytes)
-        async with self._held(device):
-            read = await self._read(device, "probe", device.size_bytes, places, checked_stamp(stamp))
+        async with self._held(device) as make:
+            read = await _read(make, device, "probe", device.size_bytes, places, checked_stamp(stamp))
             found = cast("dict[str, bool]", read)
             identified = await self._filesystems.identify(device.path)
         return judge(blank=found["blank"], stamped=found["stamped"], identified=identified)
@@ -150,35 +150,36 @@ class LocalHost(Paths, ABC):
     # --- within
 
     @asynccontextmanager
-    async def _held(self, device: Device) -> AsyncIterator[None]:
+    async def _held(self, device: Device) -> AsyncIterator[Make]:
         """Keep the device from being replaced while the body runs. Raises DeviceUnavailable when it was already."""
         try:
-            async with self._calls.holding(device.path, device.number, deadline=PROBE_SECONDS):
+            async with self._calls.holding(device.path, device.number, deadline=PROBE_SECONDS) as make:
                 now = await self.find_device(device.subnqn)
                 if now is None or not same_device(device, now):
                     raise DeviceUnavailable(f"{device.path}: no longer the device of {device.subnqn}: now {now}")
-                yield
-        except OSError as error:
-            raise unavailable(device, error) from error
-
-    async def _read(self, device: Device, name: str, *arguments: Plain) -> Reply:
-        try:
-            return await self._calls.make(name, device.path, *device.number, *arguments, deadline=PROBE_SECONDS)
-        except OutcomeUnknown as error:  # nothing was to be changed
-            raise DeviceUnavailable(str(error)) from error
+                yield make
         except OSError as error:
             raise unavailable(device, error) from error
 
     async def _write_at_places(self, device: Device, name: str, stamp: str) -> None:
         places = stamp_places(device.size_bytes)
-        async with self._held(device):
+        async with self._held(device) as make:
             arguments = (device.path, *device.number, places, checked_stamp(stamp))
             try:
-                await self._calls.make(name, *arguments, deadline=PROBE_SECONDS)
+                await make(name, *arguments, deadline=PROBE_SECONDS)
             except OSError as error:
                 if error.errno in (errno.EBUSY, errno.ENODEV, errno.ENOENT, errno.ENXIO):
                     raise unavailable(device, error) from error
                 raise OutcomeUnknown(f"{device.path}: {name}: {error.strerror}") from error
+
+
+async def _read(make: Make, device: Device, name: str, *arguments: Plain) -> Reply:
+    try:
+        return await make(name, device.path, *device.number, *arguments, deadline=PROBE_SECONDS)
+    except OutcomeUnknown as error:  # nothing was to be changed
+        raise DeviceUnavailable(str(error)) from error
+    except OSError as error:
+        raise unavailable(device, error) from error
 
 
 def same_device(before: Device, now: Device) -> bool:

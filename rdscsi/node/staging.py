@@ -71,11 +71,11 @@ async def stage_again(machine: Machine, record: StageRecord) -> None:
 
 
 async def is_intact(machine: Machine, record: StageRecord) -> bool:
-    """Tell whether a staged volume is still connected and, for a filesystem, still mounted as it was.
-
-    Raises DeviceUnavailable while that cannot be told.
-    """
-    device = await machine.host.find_device(record.subnqn)
+    """Tell whether a staged volume is connected and usable now and, for a filesystem, still mounted as it was."""
+    try:
+        device = await machine.host.find_device(record.subnqn)
+    except DeviceUnavailable:
+        return False
     if device is None or record.access_type == AccessType.BLOCK.value:
         return device is not None
     at = mounted_at(await machine.host.mounts(), record.staging_target_path)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 VOLUMES = ("a", "b", "c", "d")
 NODES = ("node-1", "node-2", "node-3")
-LENGTH = 600.0
+LENGTH = 240.0
 """Seconds in which things happen; then the world is left alone and must come right."""
 
 
@@ -85,7 +85,7 @@ def make_script(seed: int) -> Script:
 
 def _goals(rng: random.Random, volume: str) -> list[Goal]:
     """A volume's life or two, with the detours that real ones take."""
-    at, goals = rng.uniform(0.0, 60.0), []
+    at, goals = rng.uniform(0.0, 40.0), []
     for _ in range(rng.choice((1, 1, 2))):
         wants = ["create"]
         for _ in range(rng.randrange(4)):
@@ -98,7 +98,7 @@ def _goals(rng: random.Random, volume: str) -> list[Goal]:
             patience = rng.choice((1, 2, 1000, 1000, 1000))
             size = rng.randrange(1, 64) << 20 if verb == "expand" else 0
             goals.append(Goal(at, volume, verb, node if "publish" in verb else "", size, patience))
-            at += rng.choice((0.0, 0.5, 5.0, 30.0, 90.0)) * rng.random()
+            at += rng.choice((0.0, 0.5, 5.0, 20.0, 45.0)) * rng.random()
     return [goal for goal in goals if goal.at < LENGTH]
 
 
@@ -110,7 +110,7 @@ def _trouble(rng: random.Random) -> Trouble:
         "late-middle": rng.choice((1.0, 5.0, 9.0)),
         "crash": rng.choice((0.0, 1.0, 30.0)),
         "stop": rng.choice((0.0, 1.0, 30.0)),
-        "away": rng.choice((1.0, 20.0, 120.0)),
+        "away": rng.choice((1.0, 20.0, 60.0)),
         "journal lost": rng.choice((0.0, 10.0)),
     }.get(kind, 0.0)
     return Trouble(at, kind, seconds, rng.randrange(1, 5), rng.choice(VOLUMES))

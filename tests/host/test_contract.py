@@ -204,6 +204,16 @@ async def test_a_mounted_device_is_not_formatted(bench: Bench) -> None:
         await bench.host.make_filesystem(device, "xfs", erase_unfinished=True)
 
 
+async def test_a_device_that_is_in_use_is_neither_probed_nor_stamped(bench: Bench) -> None:
+    device = await bench.connect()
+    path = await bench.mounted(device)
+    for effect in (bench.host.probe, bench.host.write_stamp, bench.host.clear_stamp):
+        with pytest.raises(DeviceUnavailable, match="claimed"):
+            await effect(device, STAMP)
+    await bench.host.unmount(path)
+    assert (await bench.host.probe(device, STAMP)).kind is ContentKind.FILESYSTEM
+
+
 # --- mounts
 
 

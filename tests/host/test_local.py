@@ -14,7 +14,7 @@ import trio
 from rdscsi import names
 from rdscsi.errors import CommandFailed, DeviceUnavailable, NotPermittedNow, NotSupported, OutcomeUnknown
 from rdscsi.host import callee, local
-from rdscsi.host.calls import Calls, Plain, Reply, open_calls
+from rdscsi.host.calls import Calls, Make, Plain, Reply, open_calls
 from rdscsi.host.content import stamp_places
 from rdscsi.host.devices import loops
 from rdscsi.host.exports import find_export
@@ -44,8 +44,8 @@ class FailingCalls(Calls):
         return None
 
     @asynccontextmanager
-    async def holding(self, path: str, number: tuple[int, int], *, deadline: float) -> AsyncIterator[None]:
-        yield
+    async def holding(self, path: str, number: tuple[int, int], *, deadline: float) -> AsyncIterator[Make]:
+        yield self.make
 
 
 class OneDevice(LocalHost):
@@ -204,6 +204,31 @@ async def test_a_loop_device_that_somebody_has_open_is_not_gone(tmp_path: Path) 
         await host.disconnect(SUBNQN)
         with pytest.raises(DeviceUnavailable, match="no longer connected"):
             await host.wait_size(device, MIB)
+
+
+@pytest.mark.root
+async def test_a_call_that_hangs_while_a_device_is_held_confuses_no_other(tmp_path: Path) -> None:
+    file, pipe = tmp_path / "disk", tmp_path / "pipe"
+    with file.open("wb") as opened:
+        opened.truncate(MIB)
+    os.mkfifo(pipe)
+    loop = loops.attach(file, "rdscsi-test-of-calls")
+    try:
+        async with open_calls(Processes()) as calls:
+            with pytest.raises(OutcomeUnknown):
+                async with calls.holding(loop.path, loop.number, deadline=10) as make:
+                    await make("write", str(pipe), "x", deadline=0.3)
+            assert await calls.make("canonical", "/x") == "/x"
+            async with calls.holding(loop.path, loop.number, deadline=10) as make:
+                assert await make("canonical", "/y") == "/y"
+            assert len(calls._idle) == 1
+            with trio.move_on_after(0.2):
+                async with calls.holding(loop.path, loop.number, deadline=10):
+                    await trio.sleep_forever()
+            assert calls._idle == []
+            assert await calls.make("canonical", "/z") == "/z"
+    finally:
+        loops.detach(loop)
 
 
 @pytest.mark.root

@@ -304,6 +304,8 @@ async def test_a_controller_that_is_connecting_is_waited_for(
         await process.node.publish(world.publish_request(volume))
     process.host.trouble.connecting.clear()
     await process.node.publish(world.publish_request(volume))
+    assert await process.node._recovery.settle_all() == 0
+    assert [record.state for record in await process.journal.stages()] == ["staged"]
 
 
 # --- block volumes

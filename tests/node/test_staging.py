@@ -391,6 +391,24 @@ async def test_a_permit_is_used_once_and_a_volume_that_is_blank_again_is_refused
     assert disk.is_blank(volume.file, volume.size_bytes)
 
 
+async def test_a_filesystem_that_comes_between_the_look_and_mkfs_is_not_overwritten(
+    world: NodeWorld, process: NodeProcess, autojump_clock: MockClock
+) -> None:
+    volume = world.volume()
+    write_stamp = process.host.write_stamp
+
+    async def and_somebody_else(device: object, stamp: str) -> None:
+        await write_stamp(device, stamp)  # type: ignore[arg-type]
+        put_on_disk(volume)
+
+    process.host.write_stamp = and_somebody_else  # type: ignore[method-assign]
+    with pytest.raises(CommandFailed, match="appears to contain a filesystem"):
+        await process.node.stage(world.stage_request(volume))
+    found = disk.read_filesystem(volume.file)
+    assert found is not None
+    assert found.files == {"file": "data"}
+
+
 async def test_another_epochs_permit_finishes_what_an_earlier_one_began(
     world: NodeWorld, process: NodeProcess, autojump_clock: MockClock
 ) -> None:

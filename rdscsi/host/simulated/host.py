@@ -128,19 +128,19 @@ class SimulatedHost:
     async def probe(self, device: Device, stamp: str) -> Content:
         """See Host."""
         await trio.lowlevel.checkpoint()
-        file, size = self._readable(device), device.size_bytes
+        file, size = self._claimed(device), device.size_bytes
         blank, stamped = disk.is_blank(file, size), disk.is_stamped(file, size, stamp)
         return judge(blank=blank, stamped=stamped, identified=disk.identify(file))
 
     async def write_stamp(self, device: Device, stamp: str) -> None:
         """See Host."""
         await trio.lowlevel.checkpoint()
-        disk.write_stamp(self._readable(device), device.size_bytes, stamp)
+        disk.write_stamp(self._claimed(device), device.size_bytes, stamp)
 
     async def clear_stamp(self, device: Device, stamp: str) -> None:
         """See Host."""
         await trio.lowlevel.checkpoint()
-        disk.clear_stamp(self._readable(device), device.size_bytes, stamp)
+        disk.clear_stamp(self._claimed(device), device.size_bytes, stamp)
 
     async def make_filesystem(self, device: Device, fs_type: str, *, erase_unfinished: bool) -> None:
         """See Host."""
@@ -289,6 +289,12 @@ class SimulatedHost:
         if device.subnqn in self.trouble.unreadable:
             raise DeviceUnavailable(f"{device.path}: Input/output error")
         return Path(self._attached(device).file)
+
+    def _claimed(self, device: Device) -> Path:
+        """Return the file of a device that nobody has claimed."""
+        if self._mounted(device):
+            raise DeviceUnavailable(f"{device.path}: somebody else has claimed it")
+        return self._readable(device)
 
     def _mounted(self, device: Device) -> bool:
         return any(mount.number == device.number for mount in self.kernel.mounts)

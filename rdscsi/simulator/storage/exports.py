@@ -55,6 +55,9 @@ class Exports:
     def offer(self, export: Export) -> None:
         if self._exporter is not None:
             self._exporter.offer(export)
+        self._put_link(export)
+
+    def _put_link(self, export: Export) -> None:
         fresh = self._directory / f".{os.getpid()}.new"
         fresh.unlink(missing_ok=True)
         fresh.symlink_to(export.backing.resolve())
@@ -75,7 +78,7 @@ class Exports:
             if entry.name not in names:
                 entry.unlink()
         for export in wanted:
-            self.offer(export)
+            self._put_link(export)
 
     def power_off(self) -> None:
         """What a loss of power does: everything is cut. The links stay; `reset` sets them right at the next boot."""
