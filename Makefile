@@ -35,6 +35,27 @@ kills: setup ## kill the controller while volumes come and go; ARGS="--kills 100
 model: setup ## check the protocol's model (docs/model) with SPIN; ARGS="--large" its large cases
 	@.venv/bin/python docs/model/run.py $(ARGS)
 
+simulate: setup ## simulations by the seed, on all cores; SEEDS=FIRST:COUNT, ARGS="--minutes 10"
+	@.venv/bin/python tests/simulation/simulate.py --seeds $(or $(SEEDS),0:1000) $(ARGS)
+
+e2e: setup ## a real Kubernetes on this machine, the driver installed by its chart, and the suite on it
+	@deploy/setup e2e
+	@.venv/bin/python tests/e2e/e2e.py run $(ARGS)
+
+cluster: setup ## the same cluster to play in; what to try is printed
+	@deploy/setup e2e
+	@.venv/bin/python tests/e2e/e2e.py up $(ARGS)
+
+cluster-down: setup ## take that cluster away
+	@.venv/bin/python tests/e2e/e2e.py down
+
+e2e-upstream: setup ## Kubernetes' own External Storage suite
+	@deploy/setup e2e
+	@.venv/bin/python tests/e2e/e2e.py upstream $(ARGS)
+
+image: setup ## the container image, as an OCI archive
+	@.venv/bin/python deploy/image/build.py $(ARGS)
+
 bench: setup ## measure start-up, memory, calls and cycles per minute
 	@.venv/bin/python tests/bench/run.py $(ARGS)
 

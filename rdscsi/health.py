@@ -22,7 +22,7 @@ _MOST_READ = 4096
 
 @dataclass(frozen=True, slots=True)
 class Checks:
-    """What is asked. `alive` returns while the process turns, within a connection's deadline; `ready` is from memory."""
+    """What is asked. `alive` returns while the process turns, in a connection's deadline; `ready` is from memory."""
 
     alive: Callable[[], Awaitable[None]]
     ready: Callable[[], bool]

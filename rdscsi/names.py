@@ -134,14 +134,18 @@ class Backing:
         """The leaf name of the subvolume (Btrfs)."""
         return f"{self.slot}.{self.operation}"
 
+    def leaf(self, *, btrfs: bool) -> str:
+        """The last part of the backing object's name: of the subvolume, or of the file."""
+        return self.name if btrfs else f"{self.name}.img"
+
     def subvolume(self, directory: str) -> str:
         """The subvolume's name from the filesystem's root; `directory` is relative to it and may be empty."""
         return f"{directory}/{self.name}" if directory else self.name
 
     def file_path(self, base_path: str, *, btrfs: bool) -> str:
         """The backing file as `/file` names it: from the root of all mounts, without a leading slash."""
-        leaf = f"{self.name}/disk.img" if btrfs else f"{self.name}.img"
-        return f"{base_path}/{leaf}"
+        leaf = self.leaf(btrfs=btrfs)
+        return f"{base_path}/{leaf}/disk.img" if btrfs else f"{base_path}/{leaf}"
 
 
 def parse_backing(leaf: str) -> Backing | None:

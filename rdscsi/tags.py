@@ -73,8 +73,13 @@ class PublicationTag:
 
     @property
     def active(self) -> tuple[TaggedNode, ...]:
-        """The nodes that may reach the volume: published or dirty."""
-        return tuple(node for node in self.nodes if node.state is not NodeState.LEFT)
+        """The nodes that the volume is published to. It is exported for as long as there is one."""
+        return tuple(node for node in self.nodes if node.state is NodeState.PUBLISHED)
+
+    @property
+    def dirty(self) -> tuple[TaggedNode, ...]:
+        """The nodes that left while another one stayed, so that nothing cut them off."""
+        return tuple(node for node in self.nodes if node.state is NodeState.DIRTY)
 
     def find(self, node_id: str) -> TaggedNode | None:
         """Return the entry of a node, or None when the publication never knew it."""

@@ -108,6 +108,9 @@
 #ifndef TAKE_BACK
 #define TAKE_BACK 1     /* law 13: what was committed is restored after a power loss, before anything else */
 #endif
+#ifndef BOUND
+#define BOUND 1         /* law 13: an operation that began before a reboot sends nothing after it, whoever saw the reboot first */
+#endif
 #ifndef PERMIT_BLANK
 #define PERMIT_BLANK 1  /* law 6: a block publish, or a filesystem seen, ends the permit */
 #endif

@@ -62,6 +62,9 @@ bool cutAt[NC];                         /* Publications._cut_at or _started, as 
 int rec[NC]; byte open[NC], node[NC], ogen[NC], jid[NC], seenTok[NC], jboot[NC]; bool oraw[NC], quar[NC], blankJ[NC];
 int oRec; byte oOpen, oNode, oGen, oTok, oBoot; bool oRaw, copied;
 byte lease; bool leads[NC], dies[NC], wipes[NC], reverts;
+byte sighted[NC]; bool looked[NC];      /* Device._sighting: the boot whose uptime was read last; Backend.complete: inventory done */
+#define seenBoot sighted[c]
+#define whole looked[c]
 byte freshTok = 1, freshEp, freshJ = NC;
 /* ---- the orchestrator and the nodes */
 byte ask[NC], askN[NC], reply; bool askRaw[NC], waits[NC];
@@ -162,6 +165,13 @@ end: do
 
 active proctype World() {
 end: do
+#if POWER && !BOUND
+  /* the answer to another volume's line shows the reboot: operations that run go on, others wait for the inventory */
+  :: atomic { leads[0] && sighted[0] != boot -> sighted[0] = boot; looked[0] = false; printf("controller 0: another volume's answer shows the reboot\n") }
+#if NC > 1
+  :: atomic { leads[1] && sighted[1] != boot -> sighted[1] = boot; looked[1] = false; printf("controller 1: another volume's answer shows the reboot\n") }
+#endif
+#endif
   :: atomic { moves > 0 && !finished -> fault(moves); lease = 1 - lease; printf("cluster: the Lease goes to controller %d\n", lease) }
   :: atomic { crash > 0 && !dies[lease] && !finished -> fault(crash); dies[lease] = true;
        if :: jlost > 0 -> jlost--; wipes[lease] = true :: jold > 0 && copied && lease == 0 -> jold--; reverts = true :: skip fi }

@@ -139,7 +139,7 @@ inline acknowledge() {
   fi }
 
 proctype Controller(byte c) {
-  byte token, seenBoot, t, n, r, q, k, w, b, ans; int s, v, want; bool a, x, whole, suspect;
+  byte token, t, n, r, q, k, w, b, ans; int s, v, want; bool a, x, suspect;
 #if !LOOK
   int cat; bool catX; byte catQ;
 #endif

@@ -116,6 +116,9 @@
 #ifndef KIN
 #define KIN 1           /* a slot taken by another create of ours is no stranger's: "maybe" and a person, not a final answer */
 #endif
+#ifndef BOUND
+#define BOUND 1         /* law 13: an operation that began before a reboot sends nothing after it, whoever saw the reboot first */
+#endif
 #ifndef CUT_FIRST
 #define CUT_FIRST 1     /* what is to be erased and came back exported is cut off first */
 #endif

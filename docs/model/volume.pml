@@ -75,6 +75,9 @@ bool mine[NC], pubd[NC], quar[NC];      /* the create's intent is in this journa
 byte oRec, oOp, oTag, oOpen, oTomb, oTok, oBoot; bool oMine, oPubd, copied;             /* yesterday's copy of journal 0 */
 /* ---- leadership, processes */
 byte lease; bool leads[NC], dies[NC], wipes[NC], reverts;
+byte sighted[NC]; bool looked[NC];      /* Device._sighting: the boot whose uptime was read last; Backend.complete: inventory done */
+#define seenBoot sighted[c]
+#define whole looked[c]
 bool unsettled[NC];                     /* Device._unsettled: a line of this process may still act */
 byte freshTok = 1, freshOp, freshJ = NC;
 /* ---- the orchestrator */
@@ -186,6 +189,13 @@ out: atomic { finished = true; reply = 0; k = 0; round = 0; tries = 0 } }
 
 active proctype World() {
 end: do
+#if POWER && !BOUND
+  /* the answer to another volume's line shows the reboot: operations that run go on, others wait for the inventory */
+  :: atomic { leads[0] && sighted[0] != boot -> sighted[0] = boot; looked[0] = false; printf("controller 0: another volume's answer shows the reboot\n") }
+#if NC > 1
+  :: atomic { leads[1] && sighted[1] != boot -> sighted[1] = boot; looked[1] = false; printf("controller 1: another volume's answer shows the reboot\n") }
+#endif
+#endif
   :: atomic { moves > 0 && !finished -> fault(moves); lease = 1 - lease; printf("cluster: the Lease goes to controller %d\n", lease) }
   :: atomic { crash > 0 && !dies[lease] -> fault(crash); dies[lease] = true;
        if :: jlost > 0 -> jlost--; wipes[lease] = true :: jold > 0 && copied && lease == 0 -> jold--; reverts = true :: skip fi }

@@ -208,9 +208,9 @@ inline persistent() {                   /* ACK_KEPT: wait until a power loss can
   fi }
 
 proctype Controller(byte c) {
-  byte token, seenBoot, t, r, s, o, f, ans;     /* t: the call; r: how a look or line ended; s, o, x, f, leaf: what it showed */
+  byte token, t, r, s, o, f, ans;               /* t: the call; r: how a look or line ended; s, o, x, f, leaf: what it showed */
   byte k, w, v, e, n;                           /* the line to send: kind, old and new tag; the create to erase, attempts */
-  bool x, leaf, whole;                          /* whole: the inventory is done */
+  bool x, leaf;
 endlife:
   {
 endturn: do

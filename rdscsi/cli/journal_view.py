@@ -5,9 +5,10 @@ import json
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from rdscsi.cli import figures
+from rdscsi.journal import asking
 from rdscsi.observe.lines import one_line
 from rdscsi.observe.secrets import scrub
 
@@ -17,11 +18,16 @@ if TYPE_CHECKING:
 
 Row = Mapping[str, object]
 
+UNKNOWN_ID = 1
+NEEDS_A_LOOK = 3
+"""Exit statuses: nothing has this id; something is open or quarantined."""
+
 _PIPE_WIDTH = 400  # columns where nobody looks at a terminal: one line a row, for grep
 _SHOWN_OPERATIONS = 20
-_TIMES = ("at", "opened_at", "closed_at", "updated_at", "deleted_at", "started_at")
+_TIMES = ("at", "opened_at", "closed_at", "updated_at", "deleted_at", "started_at", "waits_since")
 _COLUMNS = {
     "operations": ("id", "kind", "subject", "state", "age", "attempts", "last step", "last error", "next"),
+    "quarantined": ("volume_id", "csi_name", "state", "updated", "quarantine"),
     "volumes": ("volume_id", "csi_name", "size", "state", "ever_published", "updated", "quarantine"),
     "stages": ("volume_id", "state", "access_type", "fs_type", "size", "formatted", "updated", "staging_target_path"),
     "targets": ("target_path", "volume_id", "access_type", "access_mode", "readonly", "updated"),
@@ -55,6 +61,9 @@ def collect(reading: "Reading", args: argparse.Namespace, *, now: float) -> View
         view.unfinished = args.state == "open"
         found = reading.open_operations() if view.unfinished else reading.operations(limit=args.limit)
         view.tables["operations"] = [_operation(one, view) for one in found]
+        view.tables["quarantined"] = [asdict(one) for one in reading.volumes() if one.quarantine]
+        open_now = any(one.state == "open" for one in found)
+        view.status = NEEDS_A_LOOK if open_now or view.tables["quarantined"] else 0
     elif args.verb == "show":
         _collect_about(reading, args.what, view)
     else:
@@ -77,7 +86,9 @@ def print_tables(view: View, *, width: int | None = None) -> None:
     wide = width or (None if sys.stdout.isatty() else _PIPE_WIDTH)
     console = Console(width=wide, highlight=False, markup=False, emoji=False)
     console.print(_heading(view), style="dim", soft_wrap=True)
-    if view.status:
+    if view.situation.waits and view.situation.held is not False:
+        console.print(one_line(waiting(view.situation, view.now)), style="yellow", soft_wrap=True)
+    if view.status == UNKNOWN_ID:
         console.print("nothing has this id: give an operation's id, its subject or a volume id", style="red")
     for name, rows in view.tables.items():
         if view.details and name == "operations":
@@ -87,14 +98,21 @@ def print_tables(view: View, *, width: int | None = None) -> None:
             _print_blocks(console, [_cells(name, row, view) for row in rows])
         elif rows:
             console.print(_table(name, [_cells(name, row, view) for row in rows]))
-        else:
+        elif name != "quarantined":
             console.print(f"no {'unfinished ' if view.unfinished else ''}{name}")
+
+
+def waiting(situation: "Situation", now: float) -> str:
+    """Say what keeps the driver from all work, since when."""
+    since = figures.duration(now - (situation.waits_since or now))
+    return f"the driver cannot act, since {since}: {situation.waits}"
 
 
 def _collect_about(reading: "Reading", what: str, view: View) -> None:
     view.details = True
     operations = reading.operations_about(what, limit=_SHOWN_OPERATIONS)
-    subject = operations[0].subject if operations else what
+    subject = asking.volume_of(operations[0].subject) if operations else what
+    operations += reading.operations_about(asking.subject_about(what), limit=_SHOWN_OPERATIONS)
     for name, record in (("volumes", reading.volume(subject)), ("stages", reading.stage(subject))):
         if record is not None:
             view.tables[name] = [asdict(record)]
@@ -106,7 +124,7 @@ def _collect_about(reading: "Reading", what: str, view: View) -> None:
         view.tables["tombstones"] = buried
     if operations:
         view.tables["operations"] = [_operation(one, view) for one in operations]
-    view.status = 0 if view.tables else 1
+    view.status = 0 if view.tables else UNKNOWN_ID
 
 
 def _operation(record: "OperationRecord", view: View) -> Row:
@@ -120,7 +138,7 @@ def _readable(value: object, key: str = "") -> object:
     if isinstance(value, list | tuple):
         return [_readable(one) for one in value]
     if key in _TIMES and isinstance(value, float):
-        return _time(value)
+        return figures.moment(value)
     return scrub(value, key=key)
 
 
@@ -128,7 +146,7 @@ def _heading(view: View) -> str:
     situation = view.situation
     keeper = {True: "a driver uses it", False: "no driver uses it", None: "whether a driver uses it cannot be seen"}
     start = situation.incarnation
-    last = f"; start {start.id} at {_time(start.started_at)}, pid {start.pid} on {start.host}" if start else ""
+    last = f"; start {start.id} at {figures.moment(start.started_at)}, pid {start.pid} on {start.host}" if start else ""
     full = "" if situation.ballast or not situation.held else "; its disk was found full: nothing new is begun"
     former = f"; made when a journal was put aside, {situation.set_aside}" if situation.set_aside else ""
     return one_line(f"journal {situation.path} ({situation.journal_id}): {keeper[situation.held]}{last}{full}{former}")
@@ -139,15 +157,15 @@ def _cells(name: str, row: Row, view: View) -> dict[str, str]:
     cells = {key: "" if value is None else str(value) for key, value in row.items()}
     if name == "operations":
         last: Any = row["last_step"]
-        cells["age"] = _duration(view.now - _number(row["opened_at"]))
+        cells["age"] = figures.duration(view.now - _number(row["opened_at"]))
         cells["last step"] = f"{last['name']} {last['detail']}".strip() if last else "-"
         cells["last error"] = cells["error"] or "-"
     for moment, column in (("updated_at", "updated"), ("deleted_at", "deleted")):
         if moment in row:
-            cells[column] = f"{_duration(view.now - _number(row[moment]))} ago"
+            cells[column] = f"{figures.duration(view.now - _number(row[moment]))} ago"
     for size in ("capacity_bytes", "size_bytes"):
         if size in row:
-            cells["size"] = _size(int(_number(row[size])))
+            cells["size"] = figures.size(int(_number(row[size])))
     for yes_no in ("ever_published", "formatted", "readonly"):
         if yes_no in row:
             cells[yes_no] = "yes" if row[yes_no] else "no"
@@ -191,8 +209,8 @@ def _print_details(console: Any, row: Row, view: View) -> None:  # Any: a rich C
     cells = _cells("operations", row, view)
     told = {
         "subject": row["subject"],
-        "opened": f"{_time(_number(row['opened_at']))} ({cells['age']} ago)",
-        "closed": _time(_number(row["closed_at"])) if row["closed_at"] else "-",
+        "opened": f"{figures.moment(_number(row['opened_at']))} ({cells['age']} ago)",
+        "closed": figures.moment(_number(row["closed_at"])) if row["closed_at"] else "-",
         "attempts": f"{row['attempts']}, the last in start {row['incarnation']}",
         "outcome": row["outcome"] or "-",
         "error": cells["last error"],
@@ -208,29 +226,11 @@ def _print_details(console: Any, row: Row, view: View) -> None:  # Any: a rich C
             if number == _FIRST_STEPS:
                 console.print(f"  … {left_out} steps more; --output json has them", style="dim", soft_wrap=True)
             continue
-        console.print(f"  {_time(step['at'])}  {one_line(step['name']):<12} {one_line(step['detail'])}", soft_wrap=True)
+        told = f"{one_line(step['name']):<12} {one_line(step['detail'])}"
+        console.print(f"  {figures.moment(step['at'])}  {told}", soft_wrap=True)
+            f"  {figures.moment(step['at'])}  {one_line(step['name']):<12} {one_line(step['detail'])}", soft_wrap=True
+        )
 
 
 def _number(value: object) -> float:
     return float(value) if isinstance(value, int | float) else 0.0
-
-
-def _time(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
-def _duration(seconds: float) -> str:
-    """`42s`, `3m07s`, `2h05m`, `4d03h`: a person's precision. A clock that was set back gives `0s`."""
-    whole = max(0, int(seconds))
-    for unit, lesser, span, part in (("d", "h", 86_400, 3_600), ("h", "m", 3_600, 60), ("m", "s", 60, 1)):
-        if whole >= span:
-            return f"{whole // span}{unit}{whole % span // part:02d}{lesser}"
-    return f"{whole}s"
-
-
-def _size(count: int) -> str:
-    """Exact bytes, with the nearest binary unit where it is whole."""
-    for unit, power in (("Ti", 40), ("Gi", 30), ("Mi", 20)):
-        if count and count % (1 << power) == 0:
-            return f"{count >> power}{unit}"
-    return str(count)

@@ -18,8 +18,8 @@ from rdscsi.model import Portal
 T = TypeVar("T")
 
 _UNITS = {"": 1, "Ki": 1 << 10, "Mi": 1 << 20, "Gi": 1 << 30, "Ti": 1 << 40, "Pi": 1 << 50}
-_LONGEST_BASE_PATH = 64
-"""With a cluster id of 64 the marker's comment just fits its 255 bytes (`rdscsi.tags`)."""
+_LONGEST_BASE_PATH = 56
+"""With a cluster id of 64 the marker fits its comment (`rdscsi.tags`), the longest line its frame (`lines`)."""
 
 _LONGEST_SOCKET_PATH = 107
 """`sun_path` of Linux' `struct sockaddr_un` holds 108 bytes, the closing zero included (unix(7))."""
@@ -207,7 +207,7 @@ ENDPOINT = Kind(
 TCP_ENDPOINT = Kind(_tcp_endpoint, "HOST:PORT", "host:port, an IPv6 host in brackets, or nothing")
 PORTALS = Kind(_portals, "IP[:PORT],…", "IP addresses, with a port unless it is 4420, IPv6 in brackets, no two equal")
 BASE_PATH = Kind(
-    _base_path, "PATH", "a path below the pool of at most 64 letters, digits and . _ - between slashes, without . or .."
+    _base_path, "PATH", "a path below the pool of at most 56 letters, digits and . _ - between slashes, without . or .."
 )
 PATH = Kind(_path, "PATH", "a path on this machine")
 OPTIONAL_PATH = Kind(_optional_path, "PATH", "a path on this machine, or nothing")

@@ -68,8 +68,11 @@ class Backend:
         self.why_incomplete = "the appliance has not been looked through yet"
         self.reboots = 0
         self._news = trio.Event()
+        self._cut_at: dict[str, float] = {}
+        self._upheaval_at = trio.current_time()
         device.on_reboot = self._rebooted
         device.on_fenced = self._fenced
+        device.may_act = self.require_inventory
 
     # --- who and whose
 
@@ -111,6 +114,21 @@ class Backend:
         self.complete = False
         self.why_incomplete = why
 
+    def cut_off(self, slot: str) -> None:
+        """Take down that the export of a slot was switched off now, or was found off after the line that cuts."""
+        self._cut_at[slot] = trio.current_time()
+
+    def cuts_hold_at(self, slot: str) -> float:
+        """Return when a power loss can no longer bring back whoever was cut off this slot last (law 8).
+
+        What was cut before the last reboot or move of the token counts from there: nobody here has seen it done.
+        """
+        return max(self._cut_at.get(slot, self._upheaval_at), self._upheaval_at) + self.options.flush_delay
+
+    def upheaval(self) -> None:
+        """Take down a reboot of the appliance, or a move of the token."""
+        self._upheaval_at = trio.current_time()
+
     def fresh_news(self) -> trio.Event:
         """Return the event that the next reboot or loss of the token sets."""
         self._news = trio.Event()
@@ -118,6 +136,7 @@ class Backend:
 
     def _rebooted(self) -> None:
         self.reboots += 1
+        self.upheaval()
         self.unlearn("the appliance has rebooted and is being looked through again")
         log.warning("the appliance has rebooted", slot=self.device.settings.pool_slot)
         self._news.set()
@@ -128,35 +147,41 @@ class Backend:
 
     # --- looking
 
-    async def look_at(self, slot: str) -> Entry:
-        """Observe one slot afresh. An absence counts only when no line of the past can still act there."""
+    async def look_at(self, slot: str, operation: str = "") -> Entry:
+        """Observe one slot afresh, and the backing object of one create in it.
+
+        An absence counts only when no line of the past can still act there.
+        """
+        backing = Backing(slot, operation) if operation else None
         touched = self.catalogue.entry(slot).touched
-        answer = await self.device.observe(slot)
+        answer = await self.device.observe(slot, backing)
         if answer.disk(slot) is None and self.device.settled_in(slot) > 0:
             await self.device.wait_settled(slot)
-            answer = await self.device.observe(slot)
-        self.space.saw(answer.pool)
+            answer = await self.device.observe(slot, backing)
         entry = self.catalogue.entry(slot)
         if entry.touched != touched:
             raise OperationPending(f"{slot}: another operation came between the look and its answer")
-        return self.catalogue.saw(slot, answer.disk(slot))
+        return self._saw(slot, answer, backing)
 
     async def entry(self, slot: str) -> Entry:
         """Return what is known of a slot, observing it first when that is in doubt."""
         entry = self.catalogue.entry(slot)
         return await self.look_at(slot) if entry.suspect else entry
 
-    async def act(self, slot: str, line: Callable[[], Awaitable[Answer]]) -> Entry:
-        """Send a line for a slot and keep what it shows; the slot is in doubt in between."""
-        entry, _ = await self.act_and_tell(slot, line)
-        return entry
+    async def act(self, slot: str, line: Callable[[], Awaitable[Answer]], backing: Backing | None = None) -> Entry:
+        """Send a line for a slot and keep what it shows; the slot is in doubt in between.
 
-    async def act_and_tell(self, slot: str, line: Callable[[], Awaitable[Answer]]) -> tuple[Entry, Answer]:
-        """The same, with the whole answer."""
+        `backing`: the line tells whether this backing object is there.
+        """
         self.catalogue.doubt(slot)
-        answer = await line()
+        return self._saw(slot, await line(), backing)
+
+    def _saw(self, slot: str, answer: Answer, backing: Backing | None) -> Entry:
         self.space.saw(answer.pool)
-        return self.catalogue.saw(slot, answer.disk(slot)), answer
+        if backing is not None:
+            there = any(leaf.name == backing.leaf(btrfs=self.device.place.btrfs) for leaf in answer.leaves)
+            self.catalogue.saw_backing(slot, backing.operation, there=there)
+        return self.catalogue.saw(slot, answer.disk(slot))
 
     async def known(self, volume_id: str, slot: str) -> VolumeRecord:
         """Return the record of a volume that may be worked with.
@@ -167,9 +192,14 @@ class Backend:
         record = await self.journal.volume(volume_id)
         if record is None:
             entry = await self.look_at(slot)
-            if entry.item is None:
+            if entry.item is None and not entry.backings:
                 self.catalogue.forget(slot)
                 raise NotFound(f"volume {volume_id} does not exist")
+            if entry.item is None:
+                raise Quarantined(
+                    f"{volume_id}: no record knows it, and the appliance holds a file of that name: "
+                    f"{slot}.{min(entry.backings)}; the next inventory judges it"
+                )
             raise Quarantined(
                 f"{volume_id}: the slot {slot} is taken by an item that no record knows; the next inventory judges it"
             )

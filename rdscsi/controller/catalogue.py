@@ -1,9 +1,11 @@
 """What this process has seen of its volumes on the appliance: one entry a slot. Memory only, rebuilt by inventories.
 
-An entry is *suspect* from the moment a line for its slot is sent until its answer is read: whoever needs it then
-looks again. `touched` counts every change, so that an inventory that was overtaken by a line changes nothing.
+An entry is *suspect* from the moment a line for its slot is sent until its answer is read: whoever needs it then looks
+again. `touched` is a number of its own for every change, so that an inventory that was overtaken by a line changes
+nothing, even where an entry was dropped and made again meanwhile.
 """
 
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -15,12 +17,14 @@ from rdscsi.tags import Tag, parse_tag
 class Entry:
     """A slot as last seen. `tag` is None when there is no item or its comment is not a tag of ours.
 
-    `hold` says what must happen before anything else may be done with the volume; empty when nothing.
+    `backings` are the operation ids of the backing objects that were seen for it. `hold` says what must happen before
+    anything else may be done with the volume; empty when nothing.
     """
 
     slot: str
     item: DiskItem | None = None
     tag: Tag | None = None
+    backings: frozenset[str] = frozenset()
     suspect: bool = True
     hold: str = ""
     touched: int = 0
@@ -31,6 +35,7 @@ class Catalogue:
 
     def __init__(self) -> None:
         self._entries: dict[str, Entry] = {}
+        self._changes = itertools.count(1)
 
     def __iter__(self) -> Iterator[Entry]:
         return iter(list(self._entries.values()))
@@ -45,14 +50,23 @@ class Catalogue:
         entry.item = item
         entry.tag = parse_tag(item.comment) if item is not None else None
         entry.suspect = False
-        entry.touched += 1
+        entry.touched = next(self._changes)
         return entry
+
+    def saw_backing(self, slot: str, operation: str, *, there: bool) -> None:
+        """Keep whether an answer showed one create's backing object."""
+        entry = self.entry(slot)
+        entry.backings = entry.backings | {operation} if there else entry.backings - {operation}
+
+    def saw_backings(self, slot: str, operations: frozenset[str]) -> None:
+        """Keep all the backing objects that an inventory showed for a slot."""
+        self.entry(slot).backings = operations
 
     def doubt(self, slot: str) -> None:
         """Trust the entry no more: a line for the slot is on its way."""
         entry = self.entry(slot)
         entry.suspect = True
-        entry.touched += 1
+        entry.touched = next(self._changes)
 
     def forget(self, slot: str) -> None:
         """Drop the entry of a volume that is gone."""

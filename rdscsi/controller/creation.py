@@ -12,8 +12,17 @@ from rdscsi import names
 from rdscsi.controller import sizes
 from rdscsi.controller.backend import Backend
 from rdscsi.controller.catalogue import Entry
-from rdscsi.controller.erasing import erase
-from rdscsi.errors import AlreadyExists, DriverError, NotOurs, OperationPending, OutOfSpace, Refused
+from rdscsi.controller.erasing import erase, own_tag
+from rdscsi.errors import (
+    Abandoned,
+    AlreadyExists,
+    DriverError,
+    NotOurs,
+    OperationPending,
+    OutOfSpace,
+    Quarantined,
+    Refused,
+)
 from rdscsi.journal import Change, Json, Operation, VolumeRecord, changes
 from rdscsi.model import Volume, VolumeRequest
 from rdscsi.routeros.lines import NewVolume
@@ -51,7 +60,7 @@ async def create(backend: Backend, request: VolumeRequest) -> Volume:
     }
     intend = partial(_intend, backend, request.name, slot, record)
     async with backend.journal.operation(KIND, backend.volume_id(slot), wanted, changes=intend) as operation:
-        return await _realise(backend, operation)
+        return await carry_out(backend, operation)
 
 
 def _intend(
@@ -110,44 +119,63 @@ async def _confirm(backend: Backend, record: VolumeRecord, request: VolumeReques
     return Volume(record.volume_id, seen.item.size)
 
 
-async def _realise(backend: Backend, operation: Operation) -> Volume:
+async def carry_out(backend: Backend, operation: Operation) -> Volume:
+    """Make what the intent says, or finish what an earlier attempt has made of it. Raises as `create`."""
     record = await backend.journal.volume(operation.subject)
     assert record is not None, "the intent's changes made it"
     size = _number(operation.request, "size_bytes")
+    entry = backend.catalogue.entry(record.slot)
     if operation.resumed or record.tag:
-        entry = await backend.look_at(record.slot)
-        if _made(record, entry, size):
-            return await _finish(backend, operation, record, entry)
-    try:
-        with backend.space.promise(record.volume_id, size, backend.catalogue.declared_bytes()):
-            new = _new_volume(backend, record, operation.request, size)
-            await operation.step("create", f"{size} bytes in {new.file_path}")
-            entry = await backend.act(record.slot, partial(backend.device.create, new))
-    except (Refused, OutOfSpace) as error:
-        backend.catalogue.doubt(record.slot)
-        await undo(backend, operation, error)
-        raise
-    if entry.item is not None and (entry.tag is None or entry.tag.operation != record.backing):
-        taken = NotOurs(f"the slot {record.slot} is taken by an item that is not this volume: {entry.item.comment!r}")
-        await undo(backend, operation, taken)
-        raise taken
-    backend.expect(_made(record, entry, size), "a ready volume", entry)
+        entry = await backend.look_at(record.slot, record.backing)
+        await _refuse_remains(backend, operation, record, entry)
+    if not made(record, entry, size):
+        try:
+            entry = await _make(backend, operation, record, size)
+        except (Refused, OutOfSpace, NotOurs) as error:
+            if finished := await undo(backend, operation, error):
+                return finished
+            raise
+    backend.expect(made(record, entry, size), "a ready volume", entry)
     return await _finish(backend, operation, record, entry)
 
 
-def _made(record: VolumeRecord, entry: Entry, size: int) -> bool:
+async def _refuse_remains(backend: Backend, operation: Operation, record: VolumeRecord, entry: Entry) -> None:
+    """What an undo has begun to remove, or a power loss has left without its file, becomes no volume: it goes first."""
+    tag = own_tag(record, entry)
+    if tag is None or (tag.state is not TagState.DELETING and record.backing in entry.backings):
+        return
+    error = Abandoned(f"{record.volume_id}: what was left of an earlier attempt had to be removed; ask again")
+    await undo(backend, operation, error)
+    raise OperationPending(str(error))
+
+
+async def _make(backend: Backend, operation: Operation, record: VolumeRecord, size: int) -> Entry:
+    """Send the create line. Raises NotOurs when a stranger has the slot, Quarantined when another create has."""
+    half_made = backend.catalogue.entry(record.slot)
+    missing = 0 if own_tag(record, half_made) is not None else size
+    with backend.space.promise(record.volume_id, missing, backend.catalogue.declared_bytes()):
+        new = _new_volume(backend, record, operation.request, size)
+        await operation.step("create", f"{size} bytes in {new.file_path}")
+        entry = await backend.act(record.slot, partial(backend.device.create, new), backend.backing(record))
+    if entry.item is not None and own_tag(record, entry) is None:
+        said = f"the slot {record.slot} is taken by an item that is not this volume: {entry.item.comment!r}"
+        raise NotOurs(said) if entry.tag is None else Quarantined(said)
+    return entry
+
+
+def made(record: VolumeRecord, entry: Entry, size: int) -> bool:
+    """Tell whether the volume of this create is there as asked for, its file too, and nobody reaches it."""
     tag, item = entry.tag, entry.item
-    if tag is None or item is None or tag.operation != record.backing:
+    if tag is None or item is None or tag.operation != record.backing or record.backing not in entry.backings:
         return False
     return tag.state is TagState.READY and item.size == size and not item.nvme_tcp_export
 
 
 async def _finish(backend: Backend, operation: Operation, record: VolumeRecord, entry: Entry) -> Volume:
-    assert entry.item is not None
-    assert entry.tag is not None
-    made = backend.described(record, entry.tag, entry.item)
-    await operation.finish(changes.put_volume(made), outcome=f"{entry.item.size} bytes")
-    return Volume(record.volume_id, entry.item.size)
+    seen = backend.seen(record, entry)
+    ready = backend.described(record, seen.tag, seen.item)
+    await operation.finish(changes.put_volume(ready), outcome=f"{seen.item.size} bytes")
+    return Volume(record.volume_id, seen.item.size)
 
 
 def new_volume(backend: Backend, record: VolumeRecord, creating: Tag, ready: Tag) -> NewVolume:
@@ -175,16 +203,29 @@ def _new_volume(backend: Backend, record: VolumeRecord, request: Mapping[str, Js
     return new_volume(backend, record, creating, creating.evolve(state=TagState.READY))
 
 
-async def undo(backend: Backend, operation: Operation, error: DriverError) -> None:
-    """Erase what a create has made so far and close it as refused by `error`."""
+async def undo(backend: Backend, operation: Operation, error: DriverError) -> Volume | None:
+    """Erase what a create has made so far and close it as refused by `error`; None when that is done.
+
+    A volume that is ready is finished instead, and returned, whoever asked for it. A create that this journal only
+    learned from a tag may have been acknowledged by another one (a power loss can turn a tag back): it is not undone
+    here. Raises OperationPending then, and whatever leaves the end unknown.
+    """
     record = await backend.journal.volume(operation.subject)
     if record is None:
         await operation.fail(error)
-        return
+        return None
+    entry = await backend.look_at(record.slot, record.backing)
+    tag = own_tag(record, entry)
+    if tag is not None and tag.state is TagState.READY and record.backing in entry.backings:
+        return await _finish(backend, operation, record, entry)
+    begun = record.backing in entry.backings and (tag is None or tag.state is TagState.CREATING)
+    if begun and record.backing != operation.id:
+        raise OperationPending(f"{error}; what is there was begun under another journal, and is left as it is")
     await operation.step("undo", str(error))
-    tombstone = await erase(backend, record)
+    tombstone = await erase(backend, record, unless_ready=record.backing in entry.backings)
     await operation.fail(error, changes.drop_volume(record.volume_id, tombstone))
     backend.catalogue.forget(record.slot)
+    return None
 
 
 def _number(request: Mapping[str, Json], key: str) -> int:

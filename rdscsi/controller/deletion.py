@@ -4,7 +4,9 @@ from dataclasses import replace
 
 from rdscsi.controller import creation, expansion
 from rdscsi.controller.backend import Backend
+from rdscsi.controller.catalogue import Entry
 from rdscsi.controller.erasing import erase
+from rdscsi.controller.judgement import LOST
 from rdscsi.errors import NotFound, NotPermittedNow, Quarantined
 from rdscsi.journal import Operation, VolumeRecord, changes
 from rdscsi.tags import parse_tag
@@ -12,9 +14,6 @@ from rdscsi.tags import parse_tag
 KIND = "delete"
 _GIVEN_UP = (creation.KIND, expansion.KIND)
 """What a delete takes the place of: its caller has given the volume up, whole or half made."""
-
-LOST = "lost: "
-"""How a quarantine begins whose volume has nothing left on the appliance; such a volume may be deleted."""
 
 
 async def delete(backend: Backend, volume_id: str) -> None:
@@ -45,8 +44,19 @@ async def carry_out(backend: Backend, operation: Operation) -> None:
     assert record is not None, "the intent's changes made it"
     await operation.step("remove", record.slot)
     tombstone = await erase(backend, record)
+    _refuse_another(backend, record)
     await operation.finish(changes.drop_volume(record.volume_id, tombstone), outcome="gone")
     backend.catalogue.forget(record.slot)
+
+
+def _refuse_another(backend: Backend, record: VolumeRecord) -> None:
+    """The volume is gone only when no create of its name has anything there; this record may be the older one."""
+    tag = backend.catalogue.entry(record.slot).tag
+    if tag is not None:
+        raise Quarantined(
+            f"{record.volume_id}: the slot holds what another create of that name made ({tag.operation}), which this "
+            "journal does not know"
+        )
 
 
 async def _deletable(backend: Backend, volume_id: str, slot: str) -> VolumeRecord | None:
@@ -63,9 +73,16 @@ async def _refuse_published(backend: Backend, record: VolumeRecord) -> None:
     if record.quarantine:
         return
     entry = await backend.entry(record.slot)
+    if _published(record, entry):
+        entry = await backend.look_at(record.slot)  # a final refusal is never told from memory
     tag = entry.tag if entry.item is not None else parse_tag(record.tag)
     if entry.item is not None and (tag is None or tag.operation != record.backing):
         raise Quarantined(f"{record.volume_id}: the item in slot {record.slot} is not this volume's")
-    if tag is not None and tag.active_nodes:
+    if tag is not None and _published(record, entry):
         nodes = ", ".join(node.node for node in tag.active_nodes)
         raise NotPermittedNow(f"{record.volume_id} is published to {nodes}; unpublish it first")
+
+
+def _published(record: VolumeRecord, entry: Entry) -> bool:
+    tag = entry.tag if entry.item is not None else parse_tag(record.tag)
+    return tag is not None and bool(tag.active_nodes)

@@ -10,58 +10,68 @@ from rdscsi.controller.backend import Backend
 from rdscsi.controller.catalogue import Entry
 from rdscsi.errors import OperationPending, UnexpectedAnswer
 from rdscsi.journal import Tombstone, VolumeRecord
-from rdscsi.routeros.answers import Answer
 from rdscsi.tags import Tag, TagState, parse_tag, render_tag
 
 _LOOKS = 3  # the tag of an item can be one line behind ours, and once more when that line was late
 
 
-async def erase(backend: Backend, record: VolumeRecord) -> Tombstone:
+async def erase(backend: Backend, record: VolumeRecord, *, unless_ready: bool = False) -> Tombstone:
     """Remove the record's item and backing object, and prove both gone; return the tombstone to keep.
 
-    Raises OperationPending when the item is exported or goes on changing, UnexpectedAnswer when something is left.
+    Whoever calls has decided that nobody may have the volume any more: an export is cut off first. `unless_ready`: only
+    what is half made may go. Raises OperationPending when the tag goes on changing or says ready against that,
+    UnexpectedAnswer when something is left.
     """
     for _ in range(_LOOKS):
         entry = await backend.entry(record.slot)
-        ours = _own_tag(record, entry)
+        ours = own_tag(record, entry)
+        if unless_ready and ours is not None and ours.state is TagState.READY:
+            raise OperationPending(f"{record.volume_id} has become ready meanwhile; it is not undone")
         if ours is not None and entry.item is not None and entry.item.nvme_tcp_export:
             entry = await _cut(backend, record, ours)
-            ours = _own_tag(record, entry)
+            ours = own_tag(record, entry)
         last = ours or parse_tag(record.tag)
-        entry, answer = await _remove(backend, record, ours)
-        if _own_tag(record, entry) is None:
-            return _buried(backend, record, last, answer)
+        entry = await _remove(backend, record, ours)
+        if own_tag(record, entry) is None:
+            return _buried(backend, record, last, entry)
     raise OperationPending(f"{record.volume_id}: the tag in slot {record.slot} changes under the removal")
 
 
 async def _cut(backend: Backend, record: VolumeRecord, tag: Tag) -> Entry:
-    """Switch off an export that no publication knows of, as an operator may have left it; a publication stays."""
-    if tag.active_nodes:
-        nodes = ", ".join(node.node for node in tag.active_nodes)
-        raise OperationPending(f"{record.volume_id}: it is published to {nodes}; it is not removed")
+    """Switch an export off: an operator may have left it on, and what returns after a power loss may be published."""
     same = render_tag(tag)
     line = partial(backend.device.unpublish, record.slot, old_tag=same, new_tag=same)
-    return await backend.act(record.slot, line)
+    entry = await backend.act(record.slot, line)
+    backend.cut_off(record.slot)
+    return entry
 
 
-def _own_tag(record: VolumeRecord, entry: Entry) -> Tag | None:
+def own_tag(record: VolumeRecord, entry: Entry) -> Tag | None:
+    """Return the tag in the slot when it is of the record's own create."""
     return entry.tag if entry.tag is not None and entry.tag.operation == record.backing else None
 
 
-async def _remove(backend: Backend, record: VolumeRecord, tag: Tag | None) -> tuple[Entry, Answer]:
-    """Send the removal. Without an item of ours its tags match nothing, and only the backing object goes."""
-    if tag is None:
-        old = new = "-"
-    else:
+async def _remove(backend: Backend, record: VolumeRecord, tag: Tag | None) -> Entry:
+    """Send the removal. Without an item of ours only the backing object goes."""
+    old = new = ""
+    if tag is not None:
         old = render_tag(tag)
         new = old if tag.state is TagState.DELETING else render_tag(tag.evolve(state=TagState.DELETING))
-    line = partial(backend.device.remove, backend.backing(record), old_tag=old, new_tag=new)
-    return await backend.act_and_tell(record.slot, line)
+    backing = backend.backing(record)
+    line = partial(backend.device.remove, backing, old_tag=old, new_tag=new)
+    return await backend.act(record.slot, line, backing)
 
 
-def _buried(backend: Backend, record: VolumeRecord, last: Tag | None, answer: Answer) -> Tombstone:
-    if answer.leaves:
-        raise UnexpectedAnswer(f"{record.volume_id}: {answer.leaves[0].name} is still there after its removal")
+async def drop_item(backend: Backend, record: VolumeRecord, tag: Tag) -> Entry:
+    """Remove an item whose file is gone, and what is left of its backing object, without a word about deleting."""
+    same, backing = render_tag(tag), backend.backing(record)
+    line = partial(backend.device.remove, backing, old_tag=same, new_tag=same)
+    return await backend.act(record.slot, line, backing)
+
+
+def _buried(backend: Backend, record: VolumeRecord, last: Tag | None, entry: Entry) -> Tombstone:
+    if record.backing in entry.backings:
+        raise UnexpectedAnswer(f"{record.volume_id}: {backend.backing(record).name} is still there after its removal")
     return Tombstone(
         volume_id=record.volume_id,
         slot=record.slot,

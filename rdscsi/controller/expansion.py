@@ -5,8 +5,9 @@ from functools import partial
 from rdscsi.controller import sizes
 from rdscsi.controller.backend import Backend, Seen
 from rdscsi.controller.catalogue import Entry
+from rdscsi.controller.overtaken import stamp
 from rdscsi.errors import NotFound, OperationPending, OutOfSpace, Refused
-from rdscsi.journal import Operation, VolumeRecord, changes
+from rdscsi.journal import Json, Operation, VolumeRecord, changes
 from rdscsi.model import CapacityRange, Expansion
 from rdscsi.tags import TagState, render_tag
 
@@ -25,7 +26,7 @@ async def expand(backend: Backend, volume_id: str, wanted: CapacityRange) -> Exp
     record = await backend.known(volume_id, slot)
     seen = _ready(record, backend.seen(record, await backend.entry(slot)))
     size = sizes.grown(wanted, max(seen.item.size, seen.tag.size_bytes))
-    request = {"size_bytes": size}
+    request: dict[str, Json] = {"size_bytes": size, **stamp(backend, record)}
     async with backend.journal.operation(KIND, volume_id, request, supersedes=(KIND,)) as operation:
         return await carry_out(backend, operation)
 

@@ -7,8 +7,11 @@ set of nodes goes from empty to one.
 from dataclasses import dataclass, replace
 
 from rdscsi.errors import AlreadyExists, NotPermittedNow
-from rdscsi.model import AccessType, PublishRequest
+from rdscsi.model import AccessMode, AccessType, PublishRequest
 from rdscsi.tags import NodeState, PublicationTag, Tag, TaggedNode
+
+MOST_NODES = 2
+"""How many nodes may share a block device: the one that a virtual machine leaves, and the one that it moves to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +32,8 @@ def admit(tag: Tag, request: PublishRequest, epoch: str, *, filesystem_seen: boo
     """Let a node in, or confirm that it is in. `epoch` is used only when the set of nodes is empty.
 
     `filesystem_seen`: the appliance sees a filesystem in the volume, so it is not blank any more.
-    Raises AlreadyExists when the node is in under another capability, NotPermittedNow when another node is in.
+    A second node is let in beside the first one, in the same epoch, where both want a block device that is written by
+    several nodes. Raises AlreadyExists when the node is in under another capability, NotPermittedNow for all others.
     """
     publication = tag.publication
     if publication is not None and publication.active:
@@ -52,31 +56,55 @@ def admit(tag: Tag, request: PublishRequest, epoch: str, *, filesystem_seen: boo
 def _admit_again(tag: Tag, publication: PublicationTag, request: PublishRequest) -> Admission:
     known = publication.find(request.node_id)
     others = [node.node for node in publication.active if not node.names(request.node_id)]
-    if others:
-        raise NotPermittedNow(
-            f"{request.volume_id} is published to {', '.join(others)}; it must be unpublished there before "
-            f"{request.node_id} may have it"
-        )
-    assert known is not None, "the only active node is this one"
     capability = request.capability
     asked = (capability.access_type, capability.access_mode, request.readonly)
     given = (publication.access_type, publication.access_mode, publication.readonly)
+    inside = known is not None and known.state is NodeState.PUBLISHED
+    if others and not inside:
+        _refuse_beside(publication, request, others, alike=asked == given)
     if asked != given:
         raise AlreadyExists(
             f"{request.volume_id} is published to {request.node_id} as {_shown(given)}, not as {_shown(asked)}"
         )
-    return Admission(tag, fresh=False)
+    if inside:
+        return Admission(tag, fresh=False)
+    kept = tuple(node for node in publication.nodes if node is not known)
+    nodes = (*kept, TaggedNode(request.node_id, NodeState.PUBLISHED))
+    return Admission(tag.evolve(publication=replace(publication, nodes=nodes)), fresh=False)
+
+
+def _refuse_beside(publication: PublicationTag, request: PublishRequest, others: list[str], *, alike: bool) -> None:
+    """Refuse a second node, unless both share a block device as a virtual machine's migration does; and any third one.
+
+    Raises NotPermittedNow.
+    """
+    shared = (AccessType.BLOCK, AccessMode.MULTI_NODE_MULTI_WRITER)
+    there = f"{request.volume_id} is published to {' and '.join(others)}"
+    if not alike or (publication.access_type, publication.access_mode) != shared:
+        raise NotPermittedNow(f"{there}; it must be unpublished there before {request.node_id} may have it")
+    if len(others) >= MOST_NODES:
+        raise NotPermittedNow(f"{there}, which is as many as may share it; {request.node_id} may have it after one")
+    dirty = [node.node for node in publication.dirty if not node.names(request.node_id)]
+    if dirty:
+        raise NotPermittedNow(
+            f"{there}, and {' and '.join(dirty)} had it in the same epoch and may still write: nothing cut it off. "
+            f"{request.node_id} may have it once the volume was published nowhere, which cuts all of them off"
+        )
 
 
 def dismiss(tag: Tag, node_id: str, *, filesystem_seen: bool) -> Tag | None:
-    """Return the tag after a node (empty: every node) is cut off; None when it is not in."""
+    """Return the tag after a node (empty: every node) left; None when it is not in.
+
+    Where another one stays, the export stays too: whoever left is dirty, for nothing cut it off. Else it is cut off.
+    """
     publication = tag.publication
     if publication is None:
         return None
     leaving = [node for node in publication.active if not node_id or node.names(node_id)]
     if not leaving:
         return None
-    nodes = tuple(TaggedNode(node.node, NodeState.LEFT) if node in leaving else node for node in publication.nodes)
+    state = NodeState.DIRTY if len(leaving) < len(publication.active) else NodeState.LEFT
+    nodes = tuple(TaggedNode(node.node, state) if node in leaving else node for node in publication.nodes)
     return tag.evolve(publication=replace(publication, nodes=nodes), blank=tag.blank and not filesystem_seen)
 
 

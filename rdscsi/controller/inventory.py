@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 
 from rdscsi import names
 from rdscsi.controller.backend import Backend, log
+from rdscsi.controller.boots import Boots
 from rdscsi.controller.judgement import Facts, Judgement, Verdict, judge
 from rdscsi.journal import Change, changes
 from rdscsi.routeros.answers import Answer
@@ -31,6 +32,7 @@ class Inventory:
 
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
+        self._boots = Boots(backend)
         self._told: set[str] = set()
 
     async def take(self) -> list[Repair]:
@@ -40,7 +42,8 @@ class Inventory:
         """
         backend = self._backend
         before = backend.catalogue.versions()
-        facts = await self._facts_after(await backend.device.inventory())
+        answer = await backend.device.inventory()
+        facts = await self._facts_after(answer, rebooted=await self._boots.changed(answer))
         after = backend.catalogue.versions()
         untouched = [one for one in facts if before.get(one.slot, 0) == after.get(one.slot, 0)]
         judged = [(one, judge(one)) for one in untouched]
@@ -52,7 +55,14 @@ class Inventory:
             await backend.journal.commit(*corrections)
         return [repair for one, judgement in judged if (repair := _repair(one, judgement)) is not None]
 
-    async def _facts_after(self, answer: Answer) -> list[Facts]:
+    async def in_order(self) -> None:
+        """Take down that the last inventory found nothing to repair: until the next reboot the appliance is right.
+
+        Repairs alone do not tell: the loss of one volume may hide behind what came back in its slot.
+        """
+        await self._boots.keep()
+
+    async def _facts_after(self, answer: Answer, *, rebooted: bool) -> list[Facts]:
         backend = self._backend
         backend.space.saw(answer.pool)
         journal = backend.journal
@@ -72,30 +82,35 @@ class Inventory:
                 backings=backings.get(slot, frozenset()),
                 buried=frozenset(buried.get(slot, ())),
                 open_operation=backend.volume_id(slot) in busy,
+                rebooted=rebooted,
             )
             for slot in sorted({*records, *items, *backings, *seen_before})
         ]
 
     def _correct(self, facts: Facts, judgement: Judgement) -> list[Change]:
         record, backend = facts.record, self._backend
+        quarantine = judgement.reason if judgement.verdict is Verdict.QUARANTINE else ""
+        if record is None:
+            if facts.item is None or facts.tag is None or judgement.verdict not in (Verdict.LEARN, Verdict.QUARANTINE):
+                return []
+            return [changes.add_volume(backend.record_of(facts.slot, facts.tag, facts.item, quarantine=quarantine))]
         if judgement.verdict is Verdict.LEARN:
             assert facts.item is not None
             assert facts.tag is not None
-            if record is None:
-                return [changes.put_volume(backend.record_of(facts.slot, facts.tag, facts.item))]
-            return [changes.put_volume(backend.described(record, facts.tag, facts.item))]
-        if record is None:
-            return []
-        quarantine = judgement.reason if judgement.verdict is Verdict.QUARANTINE else ""
+            learned = backend.described(record, facts.tag, facts.item)
+            return [changes.amend_volume(record, replace(learned, quarantine=""))]
         if quarantine == record.quarantine or (judgement.verdict is Verdict.UNFINISHED and record.quarantine):
             return []
-        return [changes.put_volume(replace(record, quarantine=quarantine, updated_at=backend.now()))]
+        return [changes.amend_volume(record, replace(record, quarantine=quarantine, updated_at=backend.now()))]
 
     def _keep(self, facts: Facts, judgement: Judgement) -> None:
         catalogue = self._backend.catalogue
         entry = catalogue.saw(facts.slot, facts.item)
+        catalogue.saw_backings(facts.slot, facts.backings)
+        # A line whose outcome nobody knows may still act there: what was seen then is good for judging, not for trust.
+        entry.suspect = self._backend.device.settled_in(facts.slot) > 0
         entry.hold = judgement.verdict.value if judgement.verdict in REPAIRS else ""
-        if facts.item is None and facts.record is None:
+        if facts.item is None and facts.record is None and not facts.backings:
             catalogue.forget(facts.slot)
         self._tell(facts, judgement)
 

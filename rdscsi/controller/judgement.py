@@ -8,6 +8,9 @@ from rdscsi.journal import VolumeRecord
 from rdscsi.routeros.answers import DiskItem
 from rdscsi.tags import Tag, TagState, parse_tag
 
+LOST = "lost: "
+"""How a quarantine begins whose volume has nothing left on the appliance; such a volume may be deleted."""
+
 
 class Verdict(enum.Enum):
     """What becomes of one slot after an inventory."""
@@ -18,8 +21,8 @@ class Verdict(enum.Enum):
     UNFINISHED = "an open operation will settle it"
     RESTORE = "the appliance forgot a committed change: it is made again"
     ADD_AGAIN = "the item is gone and its file is there: it is added again"
-    MAKE_AGAIN = "everything is gone and nobody ever had it: it is made again"
-    ERASE = "a deleted volume came back: it is erased"
+    MAKE_AGAIN = "a power loss took all of it, and nobody ever had it: it is made again"
+    ERASE = "a deleted volume is there again, or only half deleted: it is erased"
     QUARANTINE = "a person must look"
 
 
@@ -28,7 +31,8 @@ class Facts:
     """All that is known of one slot. `backings` are the operation ids of its backing objects on the appliance.
 
     `buried` are the operation ids of creates under this slot that were deleted for good. `open_operation`: the journal
-    holds an unfinished operation for the volume.
+    holds an unfinished operation for the volume. `rebooted`: the appliance has, since this journal's last inventory
+    that left nothing to repair; only then is a record worth more than what the appliance shows.
     """
 
     slot: str
@@ -37,11 +41,16 @@ class Facts:
     backings: frozenset[str]
     buried: frozenset[str]
     open_operation: bool
+    rebooted: bool = False
 
     @property
     def tag(self) -> Tag | None:
         """The tag of the item, if it has one."""
         return parse_tag(self.item.comment) if self.item is not None else None
+
+    def has_file(self, operation: str) -> bool:
+        """Tell whether that create's backing object is there, and the item in the slot, if any, can use it."""
+        return operation in self.backings and (self.item is None or self.item.block_device)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,15 +64,32 @@ class Judgement:
 def judge(facts: Facts) -> Judgement:
     """Decide about one slot."""
     tag = facts.tag
-    if tag is not None and tag.operation in facts.buried:
+    if tag is not None and _is_deleted(facts, tag):
         return Judgement(Verdict.ERASE)
     if facts.record is None:
-        return Judgement(Verdict.NOBODYS if tag is None else Verdict.LEARN)
+        return _unknown(facts, tag)
     if facts.item is None:
         return _without_item(facts, facts.record)
     if tag is None or tag.operation != facts.record.backing:
         return _taken(facts, facts.record, facts.item)
+    if facts.record.state == "ready" and not facts.has_file(tag.operation):
+        return _without_file(facts, facts.record)
     return _compared(facts, facts.record, facts.item, tag)
+
+
+def _is_deleted(facts: Facts, tag: Tag) -> bool:
+    """A tombstone, or a deleting tag, is a decision that was made; any journal goes on with it."""
+    if tag.operation in facts.buried:
+        return True
+    return tag.state is TagState.DELETING and not facts.open_operation
+
+
+def _unknown(facts: Facts, tag: Tag | None) -> Judgement:
+    if tag is None:
+        return Judgement(Verdict.NOBODYS)
+    if not facts.has_file(tag.operation):
+        return Judgement(Verdict.QUARANTINE, f"{LOST}an item that no record knows, and its file is gone")
+    return Judgement(Verdict.LEARN)
 
 
 def _without_item(facts: Facts, record: VolumeRecord) -> Judgement:
@@ -71,9 +97,17 @@ def _without_item(facts: Facts, record: VolumeRecord) -> Judgement:
         return Judgement(Verdict.UNFINISHED)
     if record.backing in facts.backings:
         return Judgement(Verdict.ADD_AGAIN)
-    if not record.ever_published:
+    return _gone(facts, record, "neither its item nor its file is on the appliance any more")
+
+
+def _without_file(facts: Facts, record: VolumeRecord) -> Judgement:
+    return _gone(facts, record, "its file is not on the appliance any more")
+
+
+def _gone(facts: Facts, record: VolumeRecord, what: str) -> Judgement:
+    if facts.rebooted and not record.ever_published:
         return Judgement(Verdict.MAKE_AGAIN)
-    return Judgement(Verdict.QUARANTINE, "lost: neither its item nor its file is on the appliance any more")
+    return Judgement(Verdict.QUARANTINE, LOST + what)
 
 
 def _taken(facts: Facts, record: VolumeRecord, item: DiskItem) -> Judgement:

@@ -15,6 +15,7 @@ from rdscsi.controller.inventory import Inventory, Repair
 from rdscsi.controller.leadership import lead
 from rdscsi.controller.settling import AT_ONCE, Settling
 from rdscsi.errors import DriverError, SettingsInvalid
+from rdscsi.journal import changes, records
 from rdscsi.operations import Operations
 
 
@@ -26,6 +27,7 @@ class Keeper:
         self._settling = settling
         self._operations = operations
         self._inventory = Inventory(backend)
+        self._noted: str | None = None
 
     async def run(self, *, task_status: "trio.TaskStatus[None]" = trio.TASK_STATUS_IGNORED) -> NoReturn:
         """Keep order until cancelled. Raises SettingsInvalid."""
@@ -35,6 +37,7 @@ class Keeper:
             news = self._backend.fresh_news()
             try:
                 pause, told = await self._round(), ""
+                await self._note("")
             except SettingsInvalid:
                 raise
             except DriverError as error:
@@ -43,8 +46,20 @@ class Keeper:
                 if str(error) != told:
                     told = str(error)
                     log.warning("the appliance cannot be looked through now", reason=told, retry_s=pause)
+                await self._note(f"{type(error).__name__}: {told}")
             with trio.move_on_after(pause):
                 await news.wait()
+
+    async def _note(self, reason: str) -> None:
+        """Keep for people, in the journal, what all work waits for, since when; empty: for nothing."""
+        journal = self._backend.journal
+        if self._noted is None:
+            self._noted = await journal.get_meta(records.WAITS_META) or ""
+        since, _, former = self._noted.partition(" ")
+        if reason != former:
+            since = since if former and reason else f"{self._backend.now():.0f}"
+            self._noted = f"{since} {reason}" if reason else ""
+            journal.note(changes.put_meta(records.WAITS_META, self._noted))
 
     async def _round(self) -> float:
         """Do everything once; return the seconds until the next time."""
@@ -57,6 +72,8 @@ class Keeper:
         if boots != backend.reboots:
             return 0.0
         backend.learned()
+        if not found:
+            await self._inventory.in_order()
         left = await self._repair_all(found)
         left += await self._settling.settle_all()
         return options.retry_every if left else options.refresh_every

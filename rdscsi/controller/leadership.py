@@ -6,7 +6,7 @@ names decides the rest:
 - no marker and nothing of ours on the appliance: a first start, or a power loss took all of it back; the marker is
   made, unless the journal knows another pool;
 - no marker, but objects: made anew only by the journal that knows every one of them;
-- this journal: the token moves on;
+- this journal, or one whose token is older than ours (a power loss brought its marker back): the token moves on;
 - another journal, and ours knows nothing: the other one was lost; a full take-over that assumes a line is still out;
 - another journal, and ours knows things: somebody else leads. This controller stands by and changes nothing.
 """
@@ -41,11 +41,12 @@ async def lead(backend: Backend) -> None:
     await backend.journal.commit(
         changes.put_meta(_COUNTER, str(marker.token_counter)), changes.put_meta(_POOL, marker.fs_uuid)
     )
+    backend.upheaval()
     log.info("token taken", counter=marker.token_counter, backend=backend.options.backend)
 
 
 async def _first(backend: Backend, counter: int) -> Marker:
-    answer = await backend.device.inventory()
+    answer = await backend.device.first_inventory()
     strangers = await _unknown(backend, answer)
     if strangers or (_objects(answer) and not counter):
         raise DeviceUnavailable(
@@ -76,7 +77,7 @@ async def _next(backend: Backend, item: DiskItem, counter: int) -> Marker:
         raise DeviceUnavailable(f"the marker in slot {item.slot} is not readable: {item.comment!r}; nothing is changed")
     _refuse_contradictions(backend, old)
     journal = backend.journal
-    if old.journal_id != journal.id:
+    if old.journal_id != journal.id and old.token_counter > counter:
         if counter or await journal.volumes():
             backend.device.fenced = True
             raise Fenced(

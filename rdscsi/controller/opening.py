@@ -9,7 +9,7 @@ from rdscsi.controller.options import ControllerOptions
 from rdscsi.journal import Journal
 from rdscsi.operations import Operations
 from rdscsi.routeros.console import Console
-from rdscsi.routeros.device import DeviceSettings
+from rdscsi.routeros.device import Device, DeviceSettings
 from rdscsi.routeros.pool import PoolSettings
 from rdscsi.routeros.ssh import SshSettings, open_ssh
 
@@ -30,6 +30,16 @@ async def open_controller(
             options=_options(settings, cluster_id),
             settings=_device(settings, cluster_id),
         )
+
+
+@asynccontextmanager
+async def open_device(settings: ControllerSettings, *, cluster_id: str) -> AsyncIterator[Device]:
+    """Keep a way to the appliance for looks that change nothing; no token is taken. Needs a trio-asyncio loop.
+
+    Raises SettingsInvalid for key files that cannot be used.
+    """
+    async with open_ssh(_ssh(settings)) as transport:
+        yield Device(console=Console(transport), settings=_device(settings, cluster_id))
 
 
 def _ssh(settings: ControllerSettings) -> SshSettings:
@@ -53,6 +63,7 @@ def _device(settings: ControllerSettings, cluster_id: str) -> DeviceSettings:
         command_deadline=settings.command_deadline,
         line_ttl=settings.line_ttl,
         longest_statement=settings.longest_statement,
+        flush_delay=settings.flush_delay,
     )
 
 

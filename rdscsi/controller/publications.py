@@ -9,6 +9,7 @@ from rdscsi import names
 from rdscsi.controller import fencing
 from rdscsi.controller.backend import Backend, Seen
 from rdscsi.controller.catalogue import Entry
+from rdscsi.controller.overtaken import stamp
 from rdscsi.errors import AlreadyExists, NotFound, NotPermittedNow, OperationPending, Refused
 from rdscsi.journal import Json, Operation, VolumeRecord, changes
 from rdscsi.model import AccessMode, AccessType, PublishContext, PublishRequest, VolumeCapability
@@ -23,12 +24,10 @@ NODE_META = "node."
 
 
 class Publications:
-    """Publishes and unpublishes the volumes of one backend. Remembers when each was cut off last."""
+    """Publishes and unpublishes the volumes of one backend."""
 
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
-        self._started = trio.current_time()
-        self._cut_at: dict[str, float] = {}
 
     async def publish(self, request: PublishRequest) -> Mapping[str, str]:
         """Let a node reach a volume; return the publish_context, the same for as long as the node is in.
@@ -43,9 +42,8 @@ class Publications:
             raise NotFound(f"node {request.node_id} does not exist: NodeGetInfo of this driver hands out no such id")
         backend.require_inventory()
         record = await backend.known(request.volume_id, slot)
-        # Before an intent is written: a refusal that needs no line.
-        self._admit(self._ready(record, await backend.entry(slot)), request)
-        wanted = _intent(request)
+        await self._refuse_early(record, request)
+        wanted = _intent(request) | stamp(backend, record)
         async with backend.journal.operation(
             PUBLISH, request.volume_id, wanted, supersedes=(UNPUBLISH, PUBLISH)
         ) as operation:
@@ -58,12 +56,11 @@ class Publications:
         seen = self._ready(record, await backend.entry(record.slot))
         try:
             admission = self._admit(seen, request)
-        except (AlreadyExists, NotPermittedNow) as error:
-            # Another node came in while nobody looked: the wish of this intent was not and will not be begun.
-            await operation.fail(error)
-            raise
+        except (AlreadyExists, NotPermittedNow):
+            seen = self._ready(record, await backend.look_at(record.slot))
+            admission = await self._admitted_or_closed(operation, seen, request)
         if admission.fresh:
-            await self._wait_persistent(seen.tag, record.slot, request.node_id)
+            seen = await self._nobody_left(operation, record, seen, request.node_id)
         subnqn = names.subnqn(record.slot, admission.publication.epoch)
         await operation.step("export", f"{subnqn} for {request.node_id}")
         try:
@@ -89,11 +86,12 @@ class Publications:
             return
         backend.require_inventory()
         try:
-            await backend.known(volume_id, slot)
+            record = await backend.known(volume_id, slot)
         except NotFound:
             return
+        wanted: dict[str, Json] = {"node": node_id, **stamp(backend, record)}
         async with backend.journal.operation(
-            UNPUBLISH, volume_id, {"node": node_id}, supersedes=(PUBLISH, UNPUBLISH), undoing=True
+            UNPUBLISH, volume_id, wanted, supersedes=(PUBLISH, UNPUBLISH), undoing=True
         ) as operation:
             await self.carry_out_unpublish(operation)
 
@@ -107,11 +105,21 @@ class Publications:
 
     async def _cut(self, operation: Operation, record: VolumeRecord, node_id: str) -> Entry:
         backend = self._backend
+        entry = await backend.entry(record.slot)
         for _ in range(_LOOKS):
-            seen = backend.seen(record, await backend.entry(record.slot))
+            seen = backend.seen(record, entry)
             tag = fencing.dismiss(seen.tag, node_id, filesystem_seen=bool(seen.item.fs))
             if tag is None and seen.tag.active_nodes:
-                return await backend.entry(record.slot)
+                # Others are in, this node is not. Proven by a look: memory may be of before a loss (law 7).
+                entry = await backend.look_at(record.slot)
+                if entry.tag == seen.tag:
+                    return entry
+                continue
+            if tag is not None and tag.active_nodes:
+                entry = await self._leave_beside(operation, record, seen.tag, tag)
+                if entry.tag == tag:
+                    return entry
+                continue
             # Without anybody in, the line proves that nothing is exported, or cuts what is.
             await operation.step("cut", node_id or "every node")
             old, new = render_tag(seen.tag), render_tag(tag or seen.tag)
@@ -120,9 +128,15 @@ class Publications:
             after = backend.seen(record, entry)
             if after.tag == (tag or seen.tag):
                 backend.expect(not after.item.nvme_tcp_export, "cut off", entry)
-                self._cut_at[record.slot] = trio.current_time()
+                backend.cut_off(record.slot)
                 return entry
         raise OperationPending(f"{record.volume_id}: the tag in slot {record.slot} changes under the line")
+
+    async def _leave_beside(self, operation: Operation, record: VolumeRecord, old: Tag, new: Tag) -> Entry:
+        """Take down that a node left while another one stays: the export stays, and nothing is cut off (law 8)."""
+        assert new.publication is not None
+        await operation.step("leave", f"exported on for {', '.join(node.node for node in new.active_nodes)}")
+        return await self._export(record, old, new, names.subnqn(record.slot, new.publication.epoch))
 
     async def _export(self, record: VolumeRecord, old: Tag, new: Tag, subnqn: str) -> Entry:
         line = partial(
@@ -141,11 +155,36 @@ class Publications:
         seen = self._backend.seen(record, entry)
         await operation.fail(error, changes.put_volume(self._backend.described(record, seen.tag, seen.item)))
 
-    async def _wait_persistent(self, tag: Tag, slot: str, node_id: str) -> None:
-        """Law 8: after the set was empty, a new node waits until a power loss can no longer bring the old one back."""
-        if fencing.strangers_left(tag, node_id):
-            cut_at = self._cut_at.get(slot, self._started)
-            await trio.sleep_until(cut_at + self._backend.options.flush_delay)
+    async def _refuse_early(self, record: VolumeRecord, request: PublishRequest) -> None:
+        """Refuse before an intent is written. A final refusal is told from a fresh look alone (law 7)."""
+        backend = self._backend
+        try:
+            self._admit(self._ready(record, await backend.entry(record.slot)), request)
+        except (AlreadyExists, NotPermittedNow):
+            self._admit(self._ready(record, await backend.look_at(record.slot)), request)
+
+    async def _admitted_or_closed(self, operation: Operation, seen: Seen, request: PublishRequest) -> fencing.Admission:
+        """Admit the node, or close the intent: another one came in while nobody looked, and this one never was."""
+        try:
+            return self._admit(seen, request)
+        except (AlreadyExists, NotPermittedNow) as error:
+            await operation.fail(error)
+            raise
+
+    async def _nobody_left(self, operation: Operation, record: VolumeRecord, seen: Seen, node_id: str) -> Seen:
+        """Law 8: after the set was empty, a new node waits until a power loss can no longer bring the old one back.
+
+        What is exported to nobody's knowledge (a power loss brought it back, a person did it) is cut off first.
+        """
+        backend = self._backend
+        exported = seen.item.nvme_tcp_export
+        if exported:
+            seen = backend.seen(record, await self._cut(operation, record, ""))
+        if exported or fencing.strangers_left(seen.tag, node_id):
+            while (holds_at := backend.cuts_hold_at(record.slot)) > trio.current_time():  # noqa: ASYNC110 - a cut moves it
+                await trio.sleep_until(holds_at)
+            backend.refuse_held(record)
+        return seen
 
     async def _record(self, operation: Operation) -> VolumeRecord:
         record = await self._backend.journal.volume(operation.subject)
@@ -159,6 +198,11 @@ class Publications:
         seen = self._backend.seen(record, entry)
         if seen.tag.state is not TagState.READY or record.state != "ready":
             raise OperationPending(f"{record.volume_id} is {seen.tag.state.value}")
+        committed = parse_tag(record.tag)
+        if committed is not None and seen.tag.generation < committed.generation:
+            raise OperationPending(
+                f"{record.volume_id}: the appliance forgot a change of it, which is made again first"
+            )
         return seen
 
     def _admit(self, seen: Seen, request: PublishRequest) -> fencing.Admission:
@@ -189,13 +233,14 @@ async def restore(backend: Backend, record: VolumeRecord) -> Entry:
     else:
         line = partial(backend.device.unpublish, record.slot, old_tag=old, new_tag=new)
     entry = await backend.act(record.slot, line)
+    backend.cut_off(record.slot)  # the line cuts whatever was exported under another NQN
     backend.expect(entry.tag == committed, "tagged as the journal committed it", entry)
     return entry
 
 
 def active_node_ids(nodes: tuple[TaggedNode, ...], known: Mapping[str, str]) -> tuple[str, ...]:
-    """Return the ids of the nodes that may reach a volume; `known` resolves the short forms."""
-    return tuple(known.get(node.node, node.node) for node in nodes if node.state is not NodeState.LEFT)
+    """Return the ids of the nodes that a volume is published to; `known` resolves the short forms."""
+    return tuple(known.get(node.node, node.node) for node in nodes if node.state is NodeState.PUBLISHED)
 
 
 def _intent(request: PublishRequest) -> dict[str, Json]:

@@ -8,12 +8,13 @@ from functools import partial
 
 from rdscsi.controller import creation, expansion, publications
 from rdscsi.controller.backend import Backend
-from rdscsi.controller.erasing import erase
+from rdscsi.controller.catalogue import Entry
+from rdscsi.controller.erasing import drop_item, erase, own_tag
 from rdscsi.controller.inventory import Repair
 from rdscsi.controller.judgement import Verdict
 from rdscsi.errors import NotFound
-from rdscsi.journal import Operation, VolumeRecord, changes
-from rdscsi.tags import parse_tag
+from rdscsi.journal import Change, Operation, VolumeRecord, changes
+from rdscsi.tags import Tag, TagState, parse_tag
 
 KIND = "restore"
 ERASE = "erase"
@@ -41,15 +42,18 @@ async def carry_out(backend: Backend, operation: Operation) -> None:
 
 
 async def _erase_returned(backend: Backend, operation: Operation, slot: str) -> None:
+    """Erase what the inventory found deleted. That was decided for good: nobody can repeat the creates of these ids."""
     wanted = operation.request["backings"]
     assert isinstance(wanted, list)
-    buried = {(stone.slot, stone.backing): stone for stone in await backend.journal.tombstones()}
+    last: list[Change] = []
     for backing in map(str, wanted):
-        stone = buried.get((slot, backing))
-        if stone is not None:
-            await operation.step("erase", f"{slot}.{backing}")
-            await erase(backend, _ghost(backend, slot, backing))
-    await operation.finish(outcome="gone again")
+        await operation.step("erase", f"{slot}.{backing}")
+        last.append(changes.bury(await erase(backend, _ghost(backend, slot, backing))))
+    record = await backend.journal.volume(operation.subject)
+    if record is not None and record.backing in wanted:
+        last.append(changes.drop_volume(record.volume_id, None))
+        backend.catalogue.forget(slot)
+    await operation.finish(*last, outcome="gone again")
 
 
 def _ghost(backend: Backend, slot: str, backing: str) -> VolumeRecord:
@@ -74,28 +78,46 @@ async def _restore(backend: Backend, operation: Operation) -> None:
     if record is None:
         await operation.fail(NotFound(f"volume {operation.subject} is not recorded any more"))
         return
-    entry = await backend.look_at(record.slot)
-    if entry.item is None:
-        await _bring_back(backend, operation, record)
-    await operation.step("restore", record.tag)
-    entry = await publications.restore(backend, record)
-    tag = parse_tag(record.tag)
-    assert tag is not None
-    if entry.item is not None and entry.item.size < tag.size_bytes:
-        entry = await expansion.regrow(backend, record, entry)
+    committed = parse_tag(record.tag)
+    assert committed is not None, "only what has a committed tag is restored"
+    entry = await backend.look_at(record.slot, record.backing)
+    if operation.request["why"] == Verdict.MAKE_AGAIN.value:
+        entry = await _make_again(backend, operation, record, committed, entry)
+    elif (tag := own_tag(record, entry)) is None or tag.generation <= committed.generation:
+        entry = await _as_committed(backend, operation, record, committed, entry)
+    # Else the appliance is ahead of an intent that an old copy of the journal holds: the record follows it.
     after = backend.seen(record, entry)
     await operation.finish(changes.put_volume(backend.described(record, after.tag, after.item)), outcome="restored")
 
 
-async def _bring_back(backend: Backend, operation: Operation, record: VolumeRecord) -> None:
-    """Add the item again to its file. Without a file, a volume that nobody ever had is made again, empty."""
-    tag = parse_tag(record.tag)
-    assert tag is not None, "a ready volume has a committed tag"
-    await operation.step("add again", record.slot)
-    line = partial(backend.device.add_again, backend.backing(record), tag=record.tag)
-    entry = await backend.act(record.slot, line)
-    if entry.item is None and not record.ever_published:
+async def _as_committed(
+    backend: Backend, operation: Operation, record: VolumeRecord, committed: Tag, entry: Entry
+) -> Entry:
+    """Bring item, tag, export and size back to what the journal committed; the file keeps its content."""
+    backing = backend.backing(record)
+    if entry.item is None:
+        await operation.step("add again", record.slot)
+        line = partial(backend.device.add_again, backing, tag=record.tag)
+        entry = await backend.act(record.slot, line, backing)
+        backend.expect(entry.item is not None, "there again", entry)
+    await operation.step("restore", record.tag)
+    entry = await publications.restore(backend, record)
+    if entry.item is not None and entry.item.size < committed.size_bytes:
+        entry = await expansion.regrow(backend, record, entry)
+    return entry
+
+
+async def _make_again(
+    backend: Backend, operation: Operation, record: VolumeRecord, committed: Tag, entry: Entry
+) -> Entry:
+    """Make a volume that nobody ever had once more, empty. Its tag is a new one: the backing object is another."""
+    if entry.item is not None and record.backing not in entry.backings:
+        await operation.step("drop", f"the item in {record.slot}, whose file is gone")
+        entry = await drop_item(backend, record, backend.seen(record, entry).tag)
+    if not creation.made(record, entry, committed.size_bytes):
+        creating = committed.evolve(state=TagState.CREATING, backing_uuid="")
+        new = creation.new_volume(backend, record, creating, creating.evolve(state=TagState.READY))
         await operation.step("make again", record.slot)
-        new = creation.new_volume(backend, record, tag, tag)
-        entry = await backend.act(record.slot, partial(backend.device.create, new))
-    backend.expect(entry.item is not None, "there again", entry)
+        entry = await backend.act(record.slot, partial(backend.device.create, new), backend.backing(record))
+    backend.expect(creation.made(record, entry, committed.size_bytes), "made again", entry)
+    return entry

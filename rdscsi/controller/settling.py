@@ -10,9 +10,10 @@ from functools import partial
 
 import trio
 
-from rdscsi.controller import creation, deletion, expansion, repairs
+from rdscsi.controller import creation, deletion, expansion, overtaken, repairs
 from rdscsi.controller.backend import Backend, log
 from rdscsi.controller.publications import PUBLISH, UNPUBLISH, Publications
+from rdscsi.controller.requests import Requests
 from rdscsi.errors import Abandoned, DriverError, NotFinal
 from rdscsi.journal import Operation, OperationRecord
 from rdscsi.operations import Operations
@@ -31,7 +32,8 @@ class Settling:
         self._operations = operations
         self._started = trio.current_time()
         self._wanted: dict[str, float] = {}
-        self._ways: Mapping[str, Carry] = {
+        self._told: dict[str, str] = {}
+        ways: Mapping[str, Carry] = {
             deletion.KIND: partial(deletion.carry_out, backend),
             expansion.KIND: partial(expansion.carry_out, backend),
             repairs.KIND: partial(repairs.carry_out, backend),
@@ -39,6 +41,15 @@ class Settling:
             PUBLISH: publications.carry_out_publish,
             UNPUBLISH: publications.carry_out_unpublish,
         }
+        wishes = Requests(
+            backend=backend,
+            published=publications,
+            operations=operations,
+            settle=self._carry_out,
+            ways=ways,
+            abandon=self._abandon,
+        )
+        self._ways = {**ways, **wishes.ways}
 
     def wanted(self, volume_id: str) -> None:
         """Take down that a caller asked for this volume to be created: its patience begins anew."""
@@ -48,6 +59,7 @@ class Settling:
         """Try every operation that is open and not worked on; return how many are left that somebody must try again."""
         found = await self._backend.journal.open_operations()
         left = 0
+        self._told = {one.id: self._told[one.id] for one in found if one.id in self._told}
         limiter = trio.CapacityLimiter(AT_ONCE)
 
         async def settle(operation: OperationRecord) -> None:
@@ -68,13 +80,19 @@ class Settling:
         try:
             await self._operations.run(operation.subject, ("settle", operation.id), work)
         except NotFinal as error:
-            log.warning("not settled", kind=operation.kind, subject=operation.subject, reason=str(error))
+            self._tell(operation, str(error))
             return False
         except DriverError as error:  # final: the operation was closed as refused by it
             log.info("settled", kind=operation.kind, subject=operation.subject, outcome=str(error))
             return True
         log.info("settled", kind=operation.kind, subject=operation.subject, outcome="done")
         return True
+
+    def _tell(self, operation: OperationRecord, reason: str) -> None:
+        """Log why an operation stays open, once until that changes."""
+        if self._told.get(operation.id) != reason:
+            self._told[operation.id] = reason
+            log.warning("not settled", kind=operation.kind, subject=operation.subject, reason=reason)
 
     def _way(self, operation: OperationRecord) -> Carry | None:
         if operation.kind != creation.KIND:
@@ -90,8 +108,9 @@ class Settling:
         if now is None or now.state != "open":
             return
         self._backend.require_inventory()
-        async with self._backend.journal.operation(found.kind, found.subject, found.request) as operation:
-            await way(operation)
+        async with self._backend.journal.operation(found.kind, found.subject, found.request, undoing=True) as operation:
+            if not await overtaken.closed(self._backend, operation):
+                await way(operation)
 
     async def _abandon(self, operation: Operation) -> None:
         patience = self._backend.options.abandon_after

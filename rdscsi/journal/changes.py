@@ -28,14 +28,36 @@ def put_volume(record: VolumeRecord) -> Change:
     return _put(f"put_volume {record.volume_id}", schema.volumes, asdict(record), "volume_id")
 
 
+def add_volume(record: VolumeRecord) -> Change:
+    """Keep this record unless there is one of that volume by now: what an inventory has learned yields to a call."""
+    statement = sqlite.insert(schema.volumes).values(asdict(record)).on_conflict_do_nothing()
+
+    def apply(connection: sa.Connection) -> None:
+        connection.execute(statement)
+
+    return Change(f"add_volume {record.volume_id}", apply)
+
+
+def amend_volume(before: VolumeRecord, after: VolumeRecord) -> Change:
+    """Keep `after` where the record still reads `before`; what an operation has committed meanwhile stands."""
+    columns = schema.volumes.c
+    same = sa.and_(*(columns[name] == value for name, value in asdict(before).items()))
+    statement = sa.update(schema.volumes).where(same).values(asdict(after))
+
+    def apply(connection: sa.Connection) -> None:
+        connection.execute(statement)
+
+    return Change(f"amend_volume {before.volume_id}", apply)
+
+
 def drop_volume(volume_id: str, tombstone: Tombstone | None) -> Change:
     """Forget a volume, leaving a tombstone where something of it could come back. Forgetting twice is no error."""
-    bury = _bury(tombstone) if tombstone is not None else None
+    buried = bury(tombstone) if tombstone is not None else None
 
     def apply(connection: sa.Connection) -> None:
         connection.execute(sa.delete(schema.volumes).where(schema.volumes.c.volume_id == volume_id))
-        if bury is not None:
-            bury.apply(connection)
+        if buried is not None:
+            buried.apply(connection)
 
     return Change(f"drop_volume {volume_id}", apply)
 
@@ -75,7 +97,8 @@ def put_meta(key: str, value: str) -> Change:
     return _put(f"put_meta {key}", schema.meta, {"key": key, "value": value}, "key")
 
 
-def _bury(tombstone: Tombstone) -> Change:
+def bury(tombstone: Tombstone) -> Change:
+    """Keep a tombstone: what bears that create's id is erased wherever it comes back."""
     return _put(f"bury {tombstone.volume_id}", schema.tombstones, asdict(tombstone), "volume_id", "backing")
 
 

@@ -12,7 +12,10 @@ from rdscsi.errors import JournalFailed, SettingsInvalid
 
 FULL = "the disk is full"
 
-_WRONG_PATH = {errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENAMETOOLONG}
+_WRONG_PATH = {
+    *(errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EEXIST),
+    *(errno.EACCES, errno.EPERM, errno.EROFS, errno.ENAMETOOLONG),
+}
 _NO_SPACE = {errno.ENOSPC, errno.EDQUOT}
 
 

@@ -6,6 +6,8 @@
     journal.db.ballast              space that is given back when the disk is full (`ballast`)
     journal.db.backup-<UTC>-<n>     the journal as it was before its start n + 1 (`backups`)
     journal.db.broken-<UTC>         a journal that could not be used, kept for a person
+    journal.db.rebuild              asks the next start to put the journal aside (`rdscsi journal rebuild`)
+    journal.db.aside-<UTC>          a journal that was put aside on request
 
 All of them are for the owner alone (0600).
 """
@@ -28,6 +30,11 @@ def write_ahead_log(journal: Path) -> Path:
     return beside(journal, "-wal")
 
 
+def rebuild_wish(journal: Path) -> Path:
+    """Return the file by which a person asks the next start for a fresh journal; its text says who and why."""
+    return beside(journal, ".rebuild")
+
+
 def stamp(at: float) -> str:
     """Return a time (seconds since the epoch) as file names carry it; these sort by time."""
     return datetime.fromtimestamp(at, UTC).strftime(_STAMP)
@@ -43,13 +50,13 @@ def make(path: Path) -> None:
     os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
 
 
-def set_aside(journal: Path, now: float) -> Path:
+def set_aside(journal: Path, now: float, *, infix: str = "broken") -> Path:
     """Rename a journal, with its write-ahead log, so that a fresh one can be made; return its new name.
 
     The journal goes first: without its log it would open as it was some commits ago. A log that a crash left behind is
     put aside by the next start, which finds it alone.
     """
-    kept = _free_name(journal, f".broken-{stamp(now)}")
+    kept = _free_name(journal, f".{infix}-{stamp(now)}")
     for suffix in ("", "-wal", "-shm"):
         if beside(journal, suffix).exists():
             beside(journal, suffix).rename(beside(kept, suffix))

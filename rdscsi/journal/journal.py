@@ -115,6 +115,11 @@ class Journal:
 
         await self._writer.submit(work)
 
+    def note(self, *changes: Change) -> None:
+        """Make changes that are for people only: they ride with the next transaction, and nobody waits for them."""
+        for change in changes:
+            self._writer.ride(change.apply)
+
     async def volume(self, volume_id: str) -> VolumeRecord | None:
         """Return the record of a volume; None says that the journal has none, nothing about the appliance."""
         return await self._read(partial(queries.volume, volume_id=volume_id))

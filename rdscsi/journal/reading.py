@@ -5,17 +5,30 @@ All that one `Reading` tells is of one moment: it holds one read transaction. Sy
 
 import os
 import shutil
+import sqlite3
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import sqlalchemy as sa
 
 from rdscsi.errors import SettingsInvalid
 from rdscsi.journal import engine, faults, files, health, lock, migrations, queries, schema, store
-from rdscsi.journal.records import Incarnation, OperationRecord, StageRecord, TargetRecord, Tombstone, VolumeRecord
+from rdscsi.journal.records import (
+    REQUEST_PREFIX,
+    WAITS_META,
+    Incarnation,
+    OperationRecord,
+    StageRecord,
+    TargetRecord,
+    Tombstone,
+    VolumeRecord,
+)
+
+_CREATE = "create"
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +36,8 @@ class Situation:
     """Who keeps the journal. `held` tells whether a driver has it open now; None when that cannot be seen from here.
 
     `set_aside` tells which damaged file this journal took the place of, and why; empty for most. `ballast` is false
-    when the disk was found full and nothing new is begun.
+    when the disk was found full and nothing new is begun. `waits` says what keeps a controller from all work, since
+    `waits_since`; empty when nothing does.
     """
 
     path: Path
@@ -33,6 +47,8 @@ class Situation:
     held: bool | None
     set_aside: str
     ballast: bool
+    waits: str = ""
+    waits_since: float | None = None
 
     def next(self, operation: OperationRecord) -> str:
         """Say what happens with an operation next; it must have its steps."""
@@ -40,12 +56,25 @@ class Situation:
             return "nothing: it has ended"
         if self.held is False:
             return "no driver runs on this journal; the next start takes it up"
-        if self.incarnation is not None and operation.incarnation < self.incarnation.id:
-            return "left by an earlier start; this one settles it, or the orchestrator's retry does"
-        own = [step for step in operation.steps if step.name in queries.OWN_STEPS]
-        if own and own[-1].name == queries.ERROR:
-            return "waits for the orchestrator's retry, or for the next start"
-        return f"runs now, attempt {operation.attempts}"
+        former = self.incarnation is not None and operation.incarnation < self.incarnation.id
+        if not former and not _interrupted(operation) and not _is_request(operation):
+            return f"runs now, attempt {operation.attempts}"
+        if self.waits:
+            return "the driver tries again as soon as it can act at all: see above what it waits for"
+        if _is_request(operation):
+            return "the driver carries it out in its next round, within a minute"
+        if operation.kind == _CREATE:
+            return "waits for the orchestrator to ask again; when nobody does, the driver erases what is half made"
+        return "the driver tries again within seconds; the orchestrator's next call does too"
+
+
+def _interrupted(operation: OperationRecord) -> bool:
+    own = [step for step in operation.steps if step.name in queries.OWN_STEPS]
+    return bool(own) and own[-1].name == queries.ERROR
+
+
+def _is_request(operation: OperationRecord) -> bool:
+    return operation.subject.startswith(REQUEST_PREFIX)
 
 
 class Reading:
@@ -90,6 +119,35 @@ class Reading:
     def tombstones(self) -> list[Tombstone]:
         """Return what was deleted, oldest first."""
         return queries.tombstones(self._connection)
+
+    def troubles(self) -> list[str]:
+        """Look the whole file over; return what is wrong with it. Takes a while for a large one."""
+        raw = cast("sqlite3.Connection", self._connection.connection.dbapi_connection)
+        try:
+            with health.telling_damage():
+                health.check(raw, self.situation.path)
+        except health.Broken as broken:
+            return [str(broken)]
+        return []
+
+    def copy_to(self, target: Path) -> None:
+        """Write the journal, as it is in this moment, into a new file. Raises SettingsInvalid when there is one."""
+        raw = cast("sqlite3.Connection", self._connection.connection.dbapi_connection)
+        with faults.speaking_of(target):
+            files.make(target)
+            try:
+                with closing(sqlite3.connect(target)) as made:
+                    raw.backup(made)
+                with target.open("rb") as written:
+                    os.fsync(written.fileno())
+            except (OSError, sqlite3.Error):
+                target.unlink()
+                raise
+            files.sync_directory(target.parent)
+
+    def meta(self, key: str) -> str:
+        """Return a value of the meta table, empty when there is none."""
+        return store.read_meta(self._connection, key) or ""
 
     def _with_steps(self, operation: OperationRecord) -> OperationRecord:
         return queries.operation(self._connection, operation.id) or operation
@@ -142,6 +200,7 @@ def _situation(connection: sa.Connection, path: Path) -> Situation:
                 " read it with the version that wrote it, or let this version's driver start on it, which upgrades it"
             ]
         )
+    since, _, reason = (store.read_meta(connection, WAITS_META) or "").partition(" ")
     return Situation(
         path=path,
         journal_id=store.read_meta(connection, health.JOURNAL_ID_KEY) or "",
@@ -150,4 +209,6 @@ def _situation(connection: sa.Connection, path: Path) -> Situation:
         held=lock.is_held(path),
         set_aside=store.read_meta(connection, store.SET_ASIDE_KEY) or "",
         ballast=files.beside(path, ".ballast").exists(),
+        waits=reason,
+        waits_since=float(since) if reason else None,
     )

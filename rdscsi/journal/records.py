@@ -9,6 +9,12 @@ from typing import Literal, TypeAlias
 
 Json: TypeAlias = "bool | int | float | str | Sequence[Json] | Mapping[str, Json] | None"
 
+WAITS_META = "controller.waits"
+"""Meta key: what keeps the controller from all work, `<seconds since the epoch> <reason>`; empty when nothing does."""
+
+REQUEST_PREFIX = "request/"
+"""How the subjects of what a person asked for begin (`rdscsi.journal.asking`)."""
+
 OperationState: TypeAlias = Literal["open", "done", "refused", "superseded"]
 VolumeState: TypeAlias = Literal["creating", "ready", "deleting"]
 StageState: TypeAlias = Literal["staging", "staged", "unstaging"]

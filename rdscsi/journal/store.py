@@ -132,6 +132,8 @@ def _usable(path: Path, held: Lock, now: float, precautions: Precautions) -> _Fo
 
     A log without its journal is put aside too: it may hold what was acknowledged last.
     """
+    if files.rebuild_wish(path).exists():
+        return _rebuilt(path, held, now)
     try:
         if health.recognise(path, expected=bool(held.journal_id)):
             _check(path, now, precautions)
@@ -145,6 +147,19 @@ def _usable(path: Path, held: Lock, now: float, precautions: Precautions) -> _Fo
     held.name("")
     _log.error("journal.set_aside", journal=str(path), kept=str(kept), reason=reason)
     return _Found(usable=False, set_aside=kept, told=f"{kept.name}: {reason}")
+
+
+def _rebuilt(path: Path, held: Lock, now: float) -> _Found:
+    """Put the journal aside because a person asked for it. The wish goes last: a crash before that repeats it."""
+    wish = files.rebuild_wish(path)
+    reason = wish.read_text("utf-8", "replace").strip()
+    there = path.exists() or files.write_ahead_log(path).exists()
+    kept = files.set_aside(path, now, infix="aside") if there else None
+    held.name("")
+    wish.unlink()
+    files.sync_directory(path.parent)
+    _log.warning("journal.set_aside", journal=str(path), kept=str(kept), reason=reason)
+    return _Found(usable=False, set_aside=kept, told=f"{kept.name if kept else 'an earlier one'}: {reason}")
 
 
 def _absent(path: Path, held: Lock) -> _Found:
@@ -179,8 +194,8 @@ def _make(path: Path, journal_id: str, told: str) -> None:
     files.make(unfinished)
     with closing(connect(unfinished)) as connection:
         _use_wal(connection, path)
-    with make_engine(unfinished, foreign_keys=False).begin() as connection:
-        migrations.migrate(connection)
+    with make_engine(unfinished).begin() as connection:
+        migrations.make_newest(connection)
         connection.exec_driver_sql(f"PRAGMA application_id={schema.APPLICATION_ID}")
         values = [{"key": JOURNAL_ID_KEY, "value": journal_id}, {"key": SET_ASIDE_KEY, "value": told}]
         connection.execute(sa.insert(schema.meta), values)

@@ -38,7 +38,10 @@ class DiskItem:
 
 @dataclass(frozen=True, slots=True)
 class Pool:
-    """The disk item that holds the volumes: sizes in bytes, `fs_uuid` its identity, `mount_point` without a slash."""
+    """The disk item that holds the volumes: sizes in bytes, `fs_uuid` its identity, `mount_point` without a slash.
+
+    `exports`: it is shown with the property by which disks are exported.
+    """
 
     slot: str
     fs: str
@@ -49,6 +52,8 @@ class Pool:
     size: int
     free: int
     state: str
+    read_only: bool = False
+    exports: bool = False
 
     @property
     def btrfs(self) -> bool:
@@ -158,6 +163,8 @@ def _pool(record: Record) -> Pool:
         size=_count(record, "size"),
         free=_count(record, "free"),
         state=_text(record, "state"),
+        read_only=_flag(record, "mount-read-only"),
+        exports="nvme-tcp-export" in record,
     )
 
 

@@ -5,6 +5,7 @@ longest statement have surely passed, nothing more is sent for it (law 4). Which
 `rdscsi.controller`; how they read is in `lines` and `surveys`.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
@@ -18,7 +19,7 @@ from rdscsi.routeros import lines, program, surveys
 from rdscsi.routeros.answers import Answer, parse_answer
 from rdscsi.routeros.console import Reply, RunTimeRefused
 from rdscsi.routeros.lines import Guard, NewVolume, Place
-from rdscsi.routeros.preflight import Look, pool_troubles, read_look, version_mistakes
+from rdscsi.routeros.preflight import Look, pool_troubles, read_look, refused_policy, version_mistakes
 from rdscsi.routeros.program import Program
 from rdscsi.routeros.uptime import Sighting, Window
 from rdscsi.tags import Marker, parse_marker, render_marker
@@ -31,7 +32,7 @@ class DeviceSettings:
     """One backend. An empty `base_path` means `<the pool's mount point>/rdscsi`. Times in seconds.
 
     `line_ttl` is how long a line may still act after it was rendered; `longest_statement` how long its last statement
-    may take after its check.
+    may take after its check; `flush_delay` how long a change may stay in the appliance's memory (law 8).
     """
 
     backend: str
@@ -41,6 +42,7 @@ class DeviceSettings:
     command_deadline: float = 30.0
     line_ttl: float = 30.0
     longest_statement: float = 10.0
+    flush_delay: float = 10.0
 
 
 class Executes(Protocol):
@@ -61,7 +63,8 @@ class Device:
     """One appliance. Not safe for two calls about the same slot at once: the operations runner sees to that.
 
     `on_reboot` is called when an answer shows that the uptime fell, `on_fenced` when a line finds the token gone; both
-    before the answer is used. Whoever keeps order sets them.
+    before the answer is used. `may_act` is asked directly before each line about a volume is rendered, after all
+    waiting, and raises when nothing may be done or told now (law 13). Whoever keeps order sets them.
     """
 
     def __init__(self, *, console: Executes, settings: DeviceSettings, program: Program = program) -> None:
@@ -70,6 +73,7 @@ class Device:
         self.settings = settings
         self.on_reboot: Callable[[], None] = lambda: None
         self.on_fenced: Callable[[], None] = lambda: None
+        self.may_act: Callable[[], None] = lambda: None
         self._sighting: Sighting | None = None
         self._place: Place | None = None
         self._marker: Marker | None = None
@@ -129,14 +133,23 @@ class Device:
         return seen
 
     async def inventory(self) -> Answer:
-        """Print everything of this cluster; under guard when a token is held."""
-        if self._marker is None:
-            return await self._run(self._program.unguarded_inventory(self.place, self.slot_prefix))
-        return await self._run(self._program.inventory(self._guard(self._window()), self.slot_prefix))
+        """Print everything of this cluster, under guard."""
+        guard = self._guard(self._window())
+        return await self._run(self._program.inventory(guard, self.slot_prefix), guard)
 
-    async def observe(self, slot: str) -> Answer:
-        """Print one volume's item. What it shows may be believed at once, what it lacks only when settled."""
-        return await self._run(self._program.observe(self._guard(self._window()), slot))
+    async def first_inventory(self) -> Answer:
+        """The same without a token: what a first start looks at before it makes the marker."""
+        return await self._run(self._program.unguarded_inventory(self.place, self.slot_prefix))
+
+    async def observe(self, slot: str, backing: Backing | None = None) -> Answer:
+        """Print one volume's item and backing object.
+
+        What it shows may be believed at once, what it lacks only when settled.
+        """
+        self.may_act()
+        guard = self._guard(self._window())
+        path = self.file_path(backing) if backing is not None else ""
+        return await self._run(self._program.observe(guard, slot, backing, path), guard)
 
     # --- the token
 
@@ -169,9 +182,14 @@ class Device:
         self.fenced = False
 
     def _unsettle_statements(self) -> None:
-        """Lines of the former holder fail their next check; a statement whose check has passed may still run."""
+        """Nothing is sent under a token before it is sure to hold.
+
+        Lines of the former holder fail their next check, but a statement whose check has passed may still run. And a
+        power loss would bring the former token back, while a controller may not know yet that it had lost it.
+        """
         assert self._sighting is not None
-        settled = self._sighting.at_most(trio.current_time()) + int(self.settings.longest_statement)
+        patience = max(self.settings.longest_statement, self.settings.flush_delay)
+        settled = self._sighting.at_most(trio.current_time()) + math.ceil(patience) + 1
         self._all_unsettled_until = max(self._all_unsettled_until, settled)
 
     # --- volumes
@@ -197,7 +215,10 @@ class Device:
         )
 
     async def remove(self, backing: Backing, *, old_tag: str, new_tag: str) -> Answer:
-        """Send the removal line; the answer shows what is left of the slot and of this create's backing object."""
+        """Send the removal line; the answer shows what is left of the slot and of this create's backing object.
+
+        Without tags (empty) no item is ours, and only the backing object goes.
+        """
         path = self.file_path(backing)
         return await self._mutate(
             backing.slot, lambda guard: self._program.remove(guard, backing.slot, backing, path, old_tag, new_tag)
@@ -223,7 +244,7 @@ class Device:
         """Assume that a line is out for every object: a start without its own journal (law 4)."""
         assert self._sighting is not None
         patience = self.settings.line_ttl + self.settings.longest_statement
-        self._all_unsettled_until = self._sighting.at_most(trio.current_time()) + int(patience)
+        self._all_unsettled_until = self._sighting.at_most(trio.current_time()) + math.ceil(patience) + 1
 
     def _settled_in(self, bound: int) -> float:
         if self._sighting is None or not bound:
@@ -232,12 +253,14 @@ class Device:
 
     async def _mutate(self, slot: str, render: Callable[[Guard], str]) -> Answer:
         await self.wait_settled(slot)
-        window = self._window()
-        line = render(self._guard(window))
-        # Before it is sent, so that a cancellation leaves the slot unsettled too.
-        self._unsettled[slot] = window.not_after + int(self.settings.longest_statement)
+        self.may_act()
+        guard = self._guard(self._window())
+        line = render(guard)
+        # Before it is sent, so that a cancellation leaves the slot unsettled too. Windows count whole seconds: a check
+        # may pass until one second after their end.
+        self._unsettled[slot] = guard.window.not_after + math.ceil(self.settings.longest_statement) + 1
         try:
-            answer = await self._run(line)
+            answer = await self._run(line, guard)
         except (Refused, DeviceUnavailable, Fenced, OutOfWindow, Changed):
             self._settled(slot)
             raise
@@ -262,12 +285,12 @@ class Device:
             raise DeviceUnavailable("the appliance has not been reached yet")
         return self._sighting.window(trio.current_time(), self.settings.line_ttl)
 
-    async def _run(self, line: str) -> Answer:
+    async def _run(self, line: str, guard: Guard | None = None) -> Answer:
         try:
             reply = await self._console.execute(line, deadline=self.settings.command_deadline)
         except RunTimeRefused as error:
             self._saw(error.reply)
-            raise self._refusal(error) from error
+            raise self._refusal(error, guard) from error
         return self._saw(reply)
 
     def _saw(self, reply: Reply) -> Answer:
@@ -287,12 +310,10 @@ class Device:
             self._all_unsettled_until = 0
             self.on_reboot()
 
-    def _refusal(self, error: RunTimeRefused) -> Exception:
+    def _refusal(self, error: RunTimeRefused, guard: Guard | None) -> Exception:
         reason = error.text
         if reason.startswith(lines.FENCED):
-            self.fenced = True
-            self._marker = None
-            self.on_fenced()
+            self._lost_token(guard)
             return Fenced("another controller took the token, or the marker was changed by hand")
         if reason.startswith(lines.OUT_OF_WINDOW):
             return OutOfWindow("the line came outside its window of uptime; nothing after the check ran")
@@ -302,4 +323,12 @@ class Device:
             return Changed("the object changed under the line")
         if reason.startswith(lines.NO_SPACE):
             return OutOfSpace(f"the pool {self.settings.pool_slot!r} has not enough free space")
-        return Refused(reason)
+        return Refused(refused_policy(reason) or reason)
+
+    def _lost_token(self, guard: Guard | None) -> None:
+        """The token that a line was made with does not hold; it may be a former one of ours, which says nothing."""
+        if self._marker is None or guard is None or guard.marker != render_marker(self._marker):
+            return
+        self.fenced = True
+        self._marker = None
+        self.on_fenced()

@@ -6,9 +6,10 @@ again directly before every mutating statement; print what is there now. A line 
 prefix leaves a state that the next line recognises. RouterOS facts used are listed in docs/routeros.md.
 
 A line must stay below 4,096 bytes, so what is compared again and again stands in locals: `zk` and `zm` the marker's
-slot and comment, `za` and `zy` the window, `zt` the uptime, `zs` the object's slot, `zo` and `zn` its tag before and
-after, `zf` and `zg` its file's path without and with a leading slash, `zb` its backing object's name, `zl` the label of
-the filesystem, `zq` what a look has just found, `zw` a count of waits. None of them is the name of a property, which it
+slot and comment, `zp` the pool's slot, `zc` and `zx` a create's tag before its uuid and both tags' common end, `zu` the
+uuid, `za` and `zy` the window, `zt` the uptime, `zs` the object's slot, `zo` and `zn` its tag before and after, `zf`
+and `zg` its file's path without and with a leading slash, `zb` its backing object's name, `zl` the label of the
+filesystem, `zq` what a look has just found, `zw` a count of waits. None of them is the name of a property, which it
 would hide inside `where`.
 """
 
@@ -67,17 +68,23 @@ class Guard:
             TELL_UPTIME,
             f":local zk {quote(self.marker_slot)}",
             f":local zm {quote(self.marker)}",
+            f":local zp {quote(self.place.pool_slot)}",
             f":local za {render_uptime(self.window.not_before)}",
             f":local zy {render_uptime(self.window.not_after)}",
             ':local zq ""',
             *AGAIN,
-            pool_check(self.place),
+            _refuse_if("[:len [/disk/find where slot=$zk]]!=1", FENCED),  # two markers, two leaders: nobody acts
+            _pool_check("$zp", self.place),
         ]
 
 
 def pool_check(place: Place) -> str:
     """Refuse unless the pool is mounted and is the one that was recorded."""
-    find = f"/disk/find where slot={quote(place.pool_slot)} and mounted=yes and fs-uuid={quote(place.fs_uuid)}"
+    return _pool_check(quote(place.pool_slot), place)
+
+
+def _pool_check(slot: str, place: Place) -> str:
+    find = f"/disk/find where slot={slot} and mounted=yes and fs-uuid={quote(place.fs_uuid)}"
     return _refuse_if(f"[:len [{find}]]!=1", POOL_GONE)
 
 
@@ -114,17 +121,17 @@ def create(guard: Guard, volume: NewVolume) -> str:
         "and nvme-tcp-export=no and mount-filesystem=no"
     )
     make = [
-        *_enough_space(place, volume.size_bytes + volume.keep_free_bytes),
+        *_enough_space(volume.size_bytes + volume.keep_free_bytes),
         *_drop_leftover(place),
         *_make_directory(place),
         *_uuid(place),
         *AGAIN,
         f"/disk/add type=file slot=$zs file-path=$zf file-size={number(volume.size_bytes)} {_EXPLICIT} "
-        f"comment=({creating} . $zx . $zu)",
+        "comment=($zc . $zx . $zu)",
     ]
     finish = [
-        *_uuid(place),
-        f":local zc ({creating} . $zx . $zu)",
+        *_uuid_of("$zq", place),
+        ":set zc ($zc . $zx . $zu)",
         _if(
             f"[:len [{_ITEM} and comment=$zc]]=1",
             [
@@ -137,10 +144,10 @@ def create(guard: Guard, volume: NewVolume) -> str:
         guard.open(),
         _object(volume.slot),
         _backing(place, volume.backing, volume.file_path),
-        [f":local zx {quote(end)}", ':local zu ""'],
+        [f":local zc {creating}", f":local zx {quote(end)}", ':local zu ""'],
         [_if(f"[:len [{_ITEM}]]=0", make)],
-        [_if(f"[:len [{_leaf(place)}]]=1", finish)],
-        [print_disks("slot=$zs"), print_pool(place)],
+        [f":set zq [{_leaf(place)}]", _if("[:len $zq]=1", finish)],
+        [print_disks("slot=$zs"), _print_leaf(place), print_pool()],
     )
 
 
@@ -184,47 +191,50 @@ def expand(guard: Guard, slot_name: str, old_tag: str, new_tag: str, size_bytes:
         guard.open(),
         _object(slot_name),
         _tags(old_tag, new_tag),
-        [_if(f"[:len [{_ITEM} and comment=$zo and {smaller}]]=1", _enough_space(guard.place, need_free_bytes))],
+        [_if(f"[:len [{_ITEM} and comment=$zo and {smaller}]]=1", _enough_space(need_free_bytes))],
         _retag(_ITEM),
         _one(small, f"/disk/set $zq file-size={number(size_bytes)}"),
         [_if(f"[:len [{_ITEM} and comment=$zn]]=1", _wait_until(f"{_ITEM} and size>={number(size_bytes)}"))],
-        [print_disks("slot=$zs"), print_pool(guard.place)],
+        [print_disks("slot=$zs"), print_pool()],
     )
 
 
 def remove(guard: Guard, slot_name: str, backing: Backing, file_path: str, old_tag: str, new_tag: str) -> str:
     """Tag as deleting, remove the item, then its backing object; print whatever is left.
 
-    An item in the slot that bears another tag stays, and so does everything that a disk item still refers to.
+    An item in the slot that bears another tag stays, and so does everything that a disk item still refers to. Without
+    tags (empty) there is no item of ours, and only the backing object goes.
     """
     off = f"{_ITEM} and nvme-tcp-export=no"
+    item = [*_tags(old_tag, new_tag), *_retag(off), *_one(f"{off} and comment=$zn", "/disk/remove $zq")]
     return _line(
         guard.open(),
         _object(slot_name),
-        _tags(old_tag, new_tag),
+        item if new_tag else [],
         _backing(guard.place, backing, file_path),
-        _retag(off),
-        _one(f"{off} and comment=$zn", "/disk/remove $zq"),
         _drop_leftover(guard.place),
-        [print_disks("slot=$zs"), _print_leaf(guard.place), print_pool(guard.place)],
+        [print_disks("slot=$zs"), _print_leaf(guard.place), print_pool()],
     )
 
 
 def add_again(guard: Guard, slot_name: str, backing: Backing, file_path: str, tag: str) -> str:
     """Add the item of a committed volume whose backing object outlived it (law 13). The file keeps its content."""
-    lone = f"([:len [{_ITEM}]]=0) and {_UNUSED} and ([:len [{_leaf(guard.place)}]]=1)"
+    lone = f"([:len [{_ITEM}]]=0) and {_UNUSED} and ([:len $zq]=1)"
     add = f"/disk/add type=file slot=$zs file-path=$zf {_EXPLICIT} comment={quote(tag)}"
     return _line(
         guard.open(),
         _object(slot_name),
         _backing(guard.place, backing, file_path),
-        [*AGAIN, _if(lone, [add]), print_disks("slot=$zs")],
+        [f":set zq [{_leaf(guard.place)}]", *AGAIN, _if(lone, [add])],
+        [print_disks("slot=$zs"), _print_leaf(guard.place)],
     )
 
 
-def observe(guard: Guard, slot_name: str) -> str:
-    """Print the item in a slot, if any, under proof of marker, pool and window."""
-    return _line(guard.open(), _object(slot_name), [print_disks("slot=$zs"), print_pool(guard.place)])
+def observe(guard: Guard, slot_name: str, backing: Backing | None, file_path: str) -> str:
+    """Print the item in a slot, if any, and one create's backing object, under proof of marker, pool and window."""
+    object_of_it = _backing(guard.place, backing, file_path) if backing is not None else []
+    leaf = [_print_leaf(guard.place)] if backing is not None else []
+    return _line(guard.open(), _object(slot_name), object_of_it, [print_disks("slot=$zs")], leaf, [print_pool()])
 
 
 def _object(slot_name: str) -> list[str]:
@@ -251,8 +261,8 @@ def _retag(find: str) -> list[str]:
     return [_if("$zo!=$zn", _one(f"{find} and comment=$zo", "/disk/set $zq comment=$zn"))]
 
 
-def _enough_space(place: Place, need_free_bytes: int) -> list[str]:
-    find = f"/disk/find where slot={quote(place.pool_slot)} and free>={number(need_free_bytes)}"
+def _enough_space(need_free_bytes: int) -> list[str]:
+    find = f"/disk/find where slot=$zp and free>={number(need_free_bytes)}"
     return [_refuse_if(f"[:len [{find}]]!=1", NO_SPACE)]
 
 
@@ -263,7 +273,9 @@ _UNUSED = "([:len [/disk/find where file-path=$zf]]=0) and ([:len [/disk/find wh
 def _drop_leftover(place: Place) -> list[str]:
     """Remove this create's own backing object, unless a disk item uses it. Its name proves whose it is."""
     menu = "/disk/btrfs/subvolume" if place.btrfs else "/file"
-    return [_if(_UNUSED, _one(_leaf(place), f"{menu}/remove $zq"))]
+    # Files are looked for before the checks: on a full appliance that look takes longer than a statement may.
+    remove = [f":set zq [{_leaf(place)}]", *AGAIN, _if("[:len $zq]=1", [f"{menu}/remove $zq"])]
+    return [_if(_UNUSED, remove)]
 
 
 def _make_directory(place: Place) -> list[str]:
@@ -282,7 +294,11 @@ def _leaf(place: Place) -> str:
 
 def _uuid(place: Place) -> list[str]:
     """Read the backing object's identity into `zu`; it stays empty where there is none."""
-    return [f":set zu [/disk/btrfs/subvolume/get [{_leaf(place)}] uuid]"] if place.btrfs else []
+    return _uuid_of(f"[{_leaf(place)}]", place)
+
+
+def _uuid_of(found: str, place: Place) -> list[str]:
+    return [f":set zu [/disk/btrfs/subvolume/get {found} uuid]"] if place.btrfs else []
 
 
 def print_disks(where: str) -> str:
@@ -290,9 +306,9 @@ def print_disks(where: str) -> str:
     return _for_each(f"/disk/find where {where}", [_record("I", "/disk/get $zi")])
 
 
-def print_pool(place: Place) -> str:
-    """Print the pool's disk item as a record."""
-    return _for_each(f"/disk/find where slot={quote(place.pool_slot)}", [_record("P", "/disk/get $zi")])
+def print_pool() -> str:
+    """Print the pool's disk item as a record; in a guarded line only."""
+    return _for_each("/disk/find where slot=$zp", [_record("P", "/disk/get $zi")])
 
 
 def _print_leaf(place: Place) -> str:
@@ -316,11 +332,11 @@ def _refuse_if(condition: str, reason: str) -> str:
 
 
 def _if(condition: str, then: list[str]) -> str:
-    return f":if ({condition}) do={{{'; '.join(then)}}}"
+    return f":if ({condition}) do={{{';'.join(then)}}}"
 
 
 def _for_each(find: str, body: list[str]) -> str:
-    return f":foreach zi in=[{find}] do={{{'; '.join(body)}}}"
+    return f":foreach zi in=[{find}] do={{{';'.join(body)}}}"
 
 
 def _common_end(first: str, second: str) -> str:
@@ -330,4 +346,4 @@ def _common_end(first: str, second: str) -> str:
 
 
 def _line(*parts: Iterable[str]) -> str:
-    return "; ".join(statement for part in parts for statement in part)
+    return ";".join(statement for part in parts for statement in part)

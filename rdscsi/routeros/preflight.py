@@ -1,9 +1,11 @@
 """What must be true of an appliance before the driver changes anything on it. Pure: facts in, sentences out.
 
+Each sentence names the menu or setting, says what was found there and what to do; docs/preflight.md lists them all.
 Version facts come from the command schemas of RouterOS 7.16 to 7.24 with the rose-storage package.
 """
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from rdscsi.routeros.answers import Answer, DiskItem, Pool
@@ -15,9 +17,12 @@ _NEEDS = (
     ((7, 18), "`/disk/btrfs/subvolume`, in which volumes live on a Btrfs pool"),
     ((7, 21), "`nvme-tcp-server-nqn`, by which a publication gets a name of its own"),
 )
-LONGEST_BASE_PATH = 64
-"""As the setting allows it: the marker's comment must hold it. The default is made of the pool's mount point."""
+POLICIES = ("ssh", "read", "write")
+"""What the SSH user's group must grant."""
+LONGEST_BASE_PATH = 56
+"""As the setting allows it: marker and lines must hold it. The default is made of the pool's mount point."""
 _VERSION = re.compile(r"(\d+)\.(\d+)")
+_NOT_PERMITTED = re.compile(r"not enough permissions \(9\)(?: \((?P<command>[^;)]+))?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,9 +51,17 @@ def version_mistakes(look: Look) -> list[str]:
     if match is None:
         return []
     version = (int(match[1]), int(match[2]))
-    mistakes = [f"RouterOS {look.version} lacks {what} (since {at[0]}.{at[1]})" for at, what in _NEEDS if version < at]
+    mistakes = [
+        f"/system/package/update: RouterOS {look.version} lacks {what}, there since {at[0]}.{at[1]}; upgrade it to "
+        f"{OLDEST[0]}.{OLDEST[1]} or later"
+        for at, what in _NEEDS
+        if version < at
+    ]
     if not look.rose_storage:
-        mistakes.append(f"the package rose-storage is not installed on RouterOS {look.version}")
+        mistakes.append(
+            f"/system/package: rose-storage is not installed on RouterOS {look.version}; put the package of exactly "
+            "this version on the appliance and reboot it"
+        )
     return mistakes
 
 
@@ -56,17 +69,68 @@ def pool_troubles(look: Look, pool_slot: str, base_path: str) -> list[str]:
     """Tell what is wrong with the pool at the moment; it may pass, so nothing here is a wrong setting."""
     pool = look.pool
     if pool is None:
-        return [f"no disk has the slot {pool_slot!r} (setting pool-slot)"]
+        return [
+            f"pool-slot: no disk of the appliance has the slot {pool_slot!r}; set it to a slot that /disk/print shows"
+        ]
+    at = f"/disk {pool_slot!r}"
     troubles = []
     if not pool.mounted:
-        troubles.append(f"the pool {pool_slot!r} is not mounted")
+        troubles.append(
+            f"{at}: mounted=no, fs={pool.fs or '-'}; set mount-filesystem=yes, and format the pool if it never was"
+        )
+    if pool.read_only:
+        troubles.append(f"{at}: mount-read-only=yes; set mount-read-only=no, so that volumes can be made and written")
     if not pool.fs_uuid:
-        troubles.append(f"the pool {pool_slot!r} shows no fs-uuid, so it cannot be told from another")
+        troubles.append(f"{at}: fs-uuid is empty, so that it cannot be told from another; format it with btrfs")
     if len(base_path) > LONGEST_BASE_PATH:
-        troubles.append(f"base-path {base_path!r} is longer than {LONGEST_BASE_PATH}; name a shorter one")
+        troubles.append(f"base-path: {base_path!r} is longer than {LONGEST_BASE_PATH}; set a shorter one")
     if pool.mounted and not below(base_path, pool.mount_point):
-        troubles.append(f"base-path {base_path!r} is not below the pool's mount point {pool.mount_point!r}")
+        troubles.append(
+            f"base-path: {base_path!r} is not below {pool.mount_point!r}, where the pool is mounted; set one that is"
+        )
     return troubles
+
+
+def pool_remarks(look: Look, pool_slot: str) -> list[str]:
+    """Tell what the driver can live with and an operator should know."""
+    pool = look.pool
+    if pool is None or not pool.mounted:
+        return []
+    remarks = []
+    if not pool.btrfs:
+        remarks.append(
+            f"/disk {pool_slot!r}: fs={pool.fs}, so that volumes are plain files, which a full appliance lists slowly, "
+            "and cannot have snapshots; format the pool with btrfs while it is empty"
+        )
+    if not pool.exports:
+        remarks.append(
+            f"/disk {pool_slot!r}: no property nvme-tcp-export is shown, so that nothing may be reachable over "
+            "NVMe/TCP; look whether /disk/set knows nvme-tcp-export, and whether rose-storage is enabled"
+        )
+    return remarks
+
+
+def policy_mistakes(user: str, policies: Iterable[str]) -> list[str]:
+    """Tell what the group of the SSH user does not grant; `policies` as /user/group tells them."""
+    granted = set(policies)
+    missing = [policy for policy in POLICIES if policy not in granted]
+    if not missing:
+        return []
+    return [
+        f"/user/group: the group of the user {user!r} lacks {', '.join(missing)}; set its policy={','.join(POLICIES)}"
+    ]
+
+
+def refused_policy(text: str) -> str:
+    """Return what a refusal for want of a policy means, in a sentence; empty for any other text of the console."""
+    match = _NOT_PERMITTED.search(text)
+    if match is None:
+        return ""
+    at = f" at {match['command']}" if match["command"] else ""
+    return (
+        f"/user/group: RouterOS answers 'not enough permissions (9)'{at}; let the group of the SSH user (setting "
+        f"rds-user) have policy={','.join(POLICIES)}"
+    )
 
 
 def below(base_path: str, mount_point: str) -> bool:

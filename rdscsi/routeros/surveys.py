@@ -39,7 +39,7 @@ def look(pool_slot: str, marker_slot: str) -> str:
 
 def inventory(guard: Guard, slot_prefix: str) -> str:
     """Print every disk item and backing object of this cluster, under proof of marker, pool and window."""
-    return "; ".join([*guard.open(), *_ours(guard.place, slot_prefix), print_pool(guard.place)])
+    return "; ".join([*guard.open(), *_ours(guard.place, slot_prefix), print_pool()])
 
 
 def unguarded_inventory(place: Place, slot_prefix: str) -> str:
@@ -73,6 +73,7 @@ def move_token(place: Place, window: Window, marker_slot: str, old: str, new: st
             TELL_UPTIME,
             pool_check(place),
             window_check(window),
+            f":if ([:len [/disk/find where slot={quote(marker_slot)}]]!=1) do={{:error {quote(MARKER_CHANGED)}}}",
             f":if ([:len [{found}]]!=1) do={{:error {quote(MARKER_CHANGED)}}}",
             f"/disk/set [{found}] comment={quote(new)}",
             print_disks(f"slot={quote(marker_slot)}"),

@@ -25,7 +25,8 @@ T = TypeVar("T")
 
 FILESYSTEM = VolumeCapability(AccessType.MOUNT, AccessMode.SINGLE_NODE_WRITER, "ext4")
 BLOCK = VolumeCapability(AccessType.BLOCK, AccessMode.SINGLE_NODE_WRITER)
-NODE_A, NODE_B = names.node_id("node-a"), names.node_id("node-b")
+SHARED = VolumeCapability(AccessType.BLOCK, AccessMode.MULTI_NODE_MULTI_WRITER)
+NODE_A, NODE_B, NODE_C = (names.node_id(name) for name in ("node-a", "node-b", "node-c"))
 
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 30.0
 

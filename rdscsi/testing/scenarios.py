@@ -7,7 +7,7 @@ from rdscsi import names
 from rdscsi.controller.controller import Controller
 from rdscsi.model import GIB, MIB, CapacityRange, Volume
 from rdscsi.testing.invariants import Aspect, Promises
-from rdscsi.testing.orchestrator import BLOCK, FILESYSTEM, NODE_A, NODE_B, attach, wish
+from rdscsi.testing.orchestrator import BLOCK, FILESYSTEM, NODE_A, NODE_B, NODE_C, SHARED, attach, wish
 from rdscsi.testing.world import BACKEND, CLUSTER, World
 
 VOLUME_ID = names.volume_id(BACKEND, names.slot(names.KIND_VOLUME, CLUSTER, "pvc-1"))
@@ -68,6 +68,20 @@ def publish(node: str = NODE_A, *, block: bool = False) -> Step:
     return call
 
 
+def share(node: str = NODE_A) -> Step:
+    """Publish the volume to a node beside those that it is published to."""
+
+    async def call(controller: Controller, promises: Promises) -> Mapping[str, str]:
+        promises.doubt(VOLUME_ID, Aspect.PUBLISHED)
+        context = await controller.publish_volume(attach(VOLUME_ID, node, SHARED))
+        others = [one for one in promises.published.get(VOLUME_ID, ()) if one != node]
+        promises.published[VOLUME_ID] = (*others, node)
+        promises.sure(VOLUME_ID, Aspect.PUBLISHED)
+        return context
+
+    return call
+
+
 def unpublish(node: str = NODE_A) -> Step:
     """Unpublish it from a node, or with an empty name from all."""
 
@@ -115,6 +129,13 @@ SCENARIOS: Mapping[str, Scenario] = {
     "publish in use": Scenario((create, publish()), publish(NODE_B)),
     "unpublish": Scenario((create, publish()), unpublish()),
     "unpublish again": Scenario((create, publish(), unpublish()), unpublish()),
+    "publish beside": Scenario((create, share()), share(NODE_B)),
+    "publish a third": Scenario((create, share(), share(NODE_B)), share(NODE_C)),
+    "publish beside the dirty": Scenario((create, share(), share(NODE_B), unpublish()), share(NODE_C)),
+    "publish back": Scenario((create, share(), share(NODE_B), unpublish()), share()),
+    "unpublish beside": Scenario((create, share(), share(NODE_B)), unpublish()),
+    "unpublish the last": Scenario((create, share(), share(NODE_B), unpublish()), unpublish(NODE_B)),
+    "publish after the dirty": Scenario((create, share(), share(NODE_B), unpublish(), unpublish("")), share(NODE_C)),
     "expand": Scenario((create,), expand()),
     "expand in use": Scenario((create, publish()), expand()),
     "expand beyond the pool": Scenario((create,), expand(4096 * GIB)),

@@ -13,7 +13,7 @@ import sqlite3
 import tempfile
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -86,7 +86,7 @@ class World:
     ) -> None:
         self.directory = directory
         self.options = options
-        self.settings = settings
+        self.settings = replace(settings, flush_delay=options.flush_delay)
         self.connections = connections
         self.clock = TrioClock()
         self.machine = _machine(directory, appliance, self.clock, fast=fast, seed=seed)
@@ -150,12 +150,15 @@ class World:
         """End the process as SIGKILL does, here and now: the journal survives as its files stand in this moment."""
         former = self.journal_path
         self.lives += 1
-        for suffix in ("", "-wal"):
-            source = former.with_name(former.name + suffix)
-            if source.exists():
-                shutil.copyfile(source, self.journal_path.with_name(self.journal_path.name + suffix))
+        _copy_files(former, self.journal_path)
         self.link.dead = True
         self._scope.cancel()
+
+    def copied_journal(self, name: str) -> Path:
+        """Copy the journal as its files stand now, as a backup does; return the path, to be given to `process`."""
+        copy = self.directory / f"{name}.db"
+        _copy_files(self.journal_path, copy)
+        return copy
 
     def stop(self) -> None:
         """End the process as a signal does whose grace is over: everything is cancelled, and may still tidy up."""
@@ -222,6 +225,13 @@ async def _copy_template(path: Path, journal_id: str) -> None:
                 await trio.lowlevel.checkpoint()
             _TEMPLATE.append(_content(made))
     _copy(path, journal_id)
+
+
+def _copy_files(source: Path, target: Path) -> None:
+    for suffix in ("", "-wal"):
+        file = source.with_name(source.name + suffix)
+        if file.exists():
+            shutil.copyfile(file, target.with_name(target.name + suffix))
 
 
 def _content(path: Path) -> bytes:

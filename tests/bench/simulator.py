@@ -52,7 +52,7 @@ def volume_lines(guard: lines.Guard, name: str) -> Iterator[str]:
     backing = names.Backing(slot, names.operation_id(secrets.token_bytes(8)))
     path = backing.file_path("pool1/csi", btrfs=True)
     yield lines.create(guard, lines.NewVolume(slot, backing, path, 1 << 30, "creating ", "ready ", 1 << 30))
-    yield lines.observe(guard, slot)
+    yield lines.observe(guard, slot, backing, path)
     nqn = names.subnqn(slot, names.epoch(secrets.token_bytes(10)))
     yield f'/disk/set [/disk/find where slot="{slot}"] comment="ready"'  # without the uuid that the line appended
     yield lines.publish(guard, slot, "ready", "published", nqn, 4420)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rdscsi.cli import journal_view
+from rdscsi.cli import figures
 from rdscsi.cli.journal_view import View, print_tables
 from rdscsi.journal.reading import Situation
 
@@ -28,7 +28,7 @@ SITUATION = Situation(Path("/j"), "aaaaaaaaaaaaa", "0001", None, False, "", True
     ],
 )
 def test_durations_have_a_persons_precision(seconds: float, shown: str) -> None:
-    assert journal_view._duration(seconds) == shown
+    assert figures.duration(seconds) == shown
 
 
 @pytest.mark.parametrize(
@@ -36,12 +36,12 @@ def test_durations_have_a_persons_precision(seconds: float, shown: str) -> None:
     [(0, "0"), (1, "1"), (1 << 20, "1Mi"), (1 << 30, "1Gi"), (3 << 40, "3Ti"), (10_000_000_512, "10000000512")],
 )
 def test_sizes_are_exact(count: int, shown: str) -> None:
-    assert journal_view._size(count) == shown
+    assert figures.size(count) == shown
 
 
 @given(st.integers(0, 1 << 62))
 def test_no_two_sizes_look_the_same(count: int) -> None:
-    shown = journal_view._size(count)
+    shown = figures.size(count)
     units = {"Ti": 1 << 40, "Gi": 1 << 30, "Mi": 1 << 20}
     factor = units.get(shown[-2:], 1)
     assert int(shown.removesuffix("Ti").removesuffix("Gi").removesuffix("Mi")) * factor == count

@@ -77,7 +77,7 @@ def test_refused_endpoints(text: str) -> None:
     assert not accepts(values.ENDPOINT, text)
 
 
-@pytest.mark.parametrize("text", ["a/../b", "..", "a//b", 'a"b', "a b", "a/$x", "a/" + "b" * 63])
+@pytest.mark.parametrize("text", ["a/../b", "..", "a//b", 'a"b', "a b", "a/$x", "a/" + "b" * 55])
 def test_refused_base_paths(text: str) -> None:
     assert not accepts(values.BASE_PATH, text)
 
@@ -95,7 +95,7 @@ def test_a_cluster_id_is_printable_ascii(text: str) -> None:
 
 def test_the_longest_cluster_id_and_base_path_fit_a_marker() -> None:
     cluster_id = values.CLUSTER_ID.parse("c" * 64)
-    base_path = values.BASE_PATH.parse("/".join(["b" * 31, "b" * 32]))
+    base_path = values.BASE_PATH.parse("/".join(["b" * 27, "b" * 28]))
     marker = Marker(cluster_id, base_path, str(UUID(int=0)), "j" * 13, 10**11, "r" * 16)
     assert parse_marker(render_marker(marker)) == marker
 

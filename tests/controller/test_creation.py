@@ -21,6 +21,7 @@ from rdscsi.errors import (
     Refused,
 )
 from rdscsi.model import GIB, MIB, CapacityRange, VolumeRequest
+from rdscsi.simulator.faults import Fault
 from rdscsi.testing.invariants import Promises, holdings, violations
 from rdscsi.testing.orchestrator import FILESYSTEM, settle, wish
 from rdscsi.testing.strikes import Strike, What, Where
@@ -206,13 +207,29 @@ async def test_another_wish_waits_while_an_earlier_one_is_half_done(world: World
 async def test_a_create_that_nobody_asks_for_again_is_erased(world: World, autojump_clock: MockClock) -> None:
     async with world.process() as process:
         before = holdings(world.machine)
+        world.faults.add(Fault("cut", mutation=3), contains="/disk/add", times=1)  # before it is tagged ready
+        with pytest.raises(NotFinal):
+            await process.controller.create_volume(wish("pvc-1"))
+        assert holdings(world.machine) != before
+        await trio.sleep(world.options.abandon_after + 120)
+        [operation] = await process.journal.operations()
+        assert (operation.state, Abandoned.__name__ in operation.error) == ("refused", True)
+        assert await violations(world.machine, process.journal, Promises(gone={operation.subject}), before) == []
+
+
+async def test_a_create_that_was_done_is_kept_though_nobody_asks_again(world: World, autojump_clock: MockClock) -> None:
+    """An old copy of a journal holds the open create of a volume that has long been in use (docs/model, finding 5)."""
+    async with world.process() as process:
+        before = holdings(world.machine)
         world.faults.add("drop-after", contains="/disk/add", times=1)
         with pytest.raises(NotFinal):
             await process.controller.create_volume(wish("pvc-1"))
         await trio.sleep(world.options.abandon_after + 120)
         [operation] = await process.journal.operations()
-        assert (operation.state, Abandoned.__name__ in operation.error) == ("refused", True)
-        assert await violations(world.machine, process.journal, Promises(gone={operation.subject}), before) == []
+        assert operation.state == "done"
+        assert await violations(world.machine, process.journal, Promises(), before) == []
+        page = await process.controller.list_volumes(0, "")
+        assert [volume.volume_id for volume in page.volumes] == [operation.subject]
 
 
 async def test_a_caller_that_comes_back_in_time_keeps_its_create(world: World, autojump_clock: MockClock) -> None:

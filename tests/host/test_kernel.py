@@ -1,14 +1,20 @@
-"""The kernel backend over a sysfs that answers as Linux does: connecting, states, disconnecting, sizes."""
+"""The kernel backend over a sysfs that answers as Linux does: connecting, states, disconnecting, sizes.
+
+Time is virtual, and what would look at sysfs in a thread looks at once: so no deadline here depends on the machine.
+"""
 
 import errno
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import trio
+from trio.testing import MockClock
 
 from rdscsi import names
 from rdscsi.errors import DeviceUnavailable, OutcomeUnknown
+from rdscsi.host import kernel as kernel_module
 from rdscsi.host.fabrics import Fabrics, meaning, render_options
 from rdscsi.host.kernel import KernelHost
 from rdscsi.host.local import Deadlines
@@ -47,12 +53,21 @@ class Bench:
         return [one.removeprefix("delete_controller ") for one in self.calls.made if one.startswith("delete")]
 
 
+@pytest.fixture(autouse=True)
+def no_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def at_once(work: Callable[[], object]) -> object:
+        await trio.lowlevel.checkpoint()
+        return work()
+
+    monkeypatch.setattr(kernel_module, "in_thread", at_once)
+
+
 @pytest.fixture
 def bench(tmp_path: Path) -> Bench:
     return Bench(tmp_path)
 
 
-async def test_each_portal_is_a_path_to_one_disk(bench: Bench) -> None:
+async def test_each_portal_is_a_path_to_one_disk(bench: Bench, autojump_clock: MockClock) -> None:
     device = await bench.host.connect(CONNECTION)
     assert (device.path, device.number, device.size_bytes) == ("/dev/nvme0n1", (259, 0), 64 << 20)
     assert bench.connects == 2
@@ -62,7 +77,7 @@ async def test_each_portal_is_a_path_to_one_disk(bench: Bench) -> None:
     assert await bench.host.connected("nqn.2014") == {}
 
 
-async def test_without_multipath_one_portal_alone_is_connected(tmp_path: Path) -> None:
+async def test_without_multipath_one_portal_alone_is_connected(tmp_path: Path, autojump_clock: MockClock) -> None:
     bench = Bench(tmp_path, multipath=False)
     device = await bench.host.connect(CONNECTION)
     assert bench.connects == 1
@@ -70,7 +85,7 @@ async def test_without_multipath_one_portal_alone_is_connected(tmp_path: Path) -
     assert bench.connects == 1
 
 
-async def test_one_portal_that_answers_is_enough(bench: Bench) -> None:
+async def test_one_portal_that_answers_is_enough(bench: Bench, autojump_clock: MockClock) -> None:
     bench.tree.refused[str(PORTALS[0])] = errno.ECONNREFUSED
     assert (await bench.host.connect(CONNECTION)).path == "/dev/nvme0n1"
 
@@ -85,7 +100,7 @@ async def test_one_portal_that_answers_is_enough(bench: Bench) -> None:
         (errno.EINVAL, "Invalid argument (EINVAL)"),
     ],
 )
-async def test_no_portal_says_why_for_each(bench: Bench, number: int, words: str) -> None:
+async def test_no_portal_says_why_for_each(bench: Bench, number: int, words: str, autojump_clock: MockClock) -> None:
     bench.tree.refused = {str(portal): number for portal in PORTALS}
     with pytest.raises(DeviceUnavailable) as failed:
         await bench.host.connect(CONNECTION)
@@ -93,13 +108,15 @@ async def test_no_portal_says_why_for_each(bench: Bench, number: int, words: str
     assert await bench.host.find_device(SUBNQN) is None
 
 
-async def test_no_portal_at_all_is_said(bench: Bench) -> None:
+async def test_no_portal_at_all_is_said(bench: Bench, autojump_clock: MockClock) -> None:
     for ask in (bench.host.connect, bench.host.offers):
         with pytest.raises(DeviceUnavailable, match="no portal is known"):
             await ask(replace(CONNECTION, portals=()))
 
 
-async def test_what_this_call_connected_goes_when_it_does_not_get_usable(bench: Bench) -> None:
+async def test_what_this_call_connected_goes_when_it_does_not_get_usable(
+    bench: Bench, autojump_clock: MockClock
+) -> None:
     bench.tree.namespaces = False
     with pytest.raises(DeviceUnavailable, match="namespace is not there"):
         await bench.host.connect(CONNECTION)
@@ -107,7 +124,9 @@ async def test_what_this_call_connected_goes_when_it_does_not_get_usable(bench: 
     assert await bench.host.connected(names.NQN_PREFIX) == {}
 
 
-async def test_a_namespace_that_went_under_a_live_controller_is_looked_for_again(tmp_path: Path) -> None:
+async def test_a_namespace_that_went_under_a_live_controller_is_looked_for_again(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
     bench = Bench(tmp_path, connect=5)
     await bench.host.connect(CONNECTION)
     disk = bench.tree.subsystem(SUBNQN) / "nvme0n1"
@@ -124,7 +143,7 @@ async def test_a_namespace_that_went_under_a_live_controller_is_looked_for_again
     assert bench.deleted == []
 
 
-async def test_what_was_connected_before_stays_when_it_is_not_usable(bench: Bench) -> None:
+async def test_what_was_connected_before_stays_when_it_is_not_usable(bench: Bench, autojump_clock: MockClock) -> None:
     await bench.host.connect(CONNECTION)
     for name in ("nvme0", "nvme1"):
         bench.tree.state(name, "connecting")
@@ -135,7 +154,9 @@ async def test_what_was_connected_before_stays_when_it_is_not_usable(bench: Benc
         await bench.host.find_device(SUBNQN)
 
 
-async def test_a_connecting_controller_is_waited_for_and_not_connected_again(bench: Bench) -> None:
+async def test_a_connecting_controller_is_waited_for_and_not_connected_again(
+    bench: Bench, autojump_clock: MockClock
+) -> None:
     await bench.host.connect(CONNECTION)
     for name in ("nvme0", "nvme1"):
         bench.tree.state(name, "connecting")
@@ -150,7 +171,7 @@ async def test_a_connecting_controller_is_waited_for_and_not_connected_again(ben
     assert bench.connects == 2
 
 
-async def test_a_dead_controller_is_deleted_and_connected_anew(bench: Bench) -> None:
+async def test_a_dead_controller_is_deleted_and_connected_anew(bench: Bench, autojump_clock: MockClock) -> None:
     await bench.host.connect(CONNECTION)
     bench.tree.state("nvme0", "dead")
     await bench.host.connect(CONNECTION)
@@ -158,7 +179,7 @@ async def test_a_dead_controller_is_deleted_and_connected_anew(bench: Bench) -> 
     assert bench.connects == 3
 
 
-async def test_a_controller_that_is_being_deleted_is_waited_for(bench: Bench) -> None:
+async def test_a_controller_that_is_being_deleted_is_waited_for(bench: Bench, autojump_clock: MockClock) -> None:
     await bench.host.connect(CONNECTION)
     bench.tree.state("nvme0", "deleting")
 
@@ -173,7 +194,7 @@ async def test_a_controller_that_is_being_deleted_is_waited_for(bench: Bench) ->
     assert bench.connects == 3
 
 
-async def test_a_connect_that_hangs_leaves_no_controller(bench: Bench) -> None:
+async def test_a_connect_that_hangs_leaves_no_controller(bench: Bench, autojump_clock: MockClock) -> None:
     def hang(about: str) -> None:
         if "192.0.2.2" in about:
             raise OutcomeUnknown("exchange: no answer within 30 s")
@@ -184,7 +205,7 @@ async def test_a_connect_that_hangs_leaves_no_controller(bench: Bench) -> None:
     assert await bench.host.connected(names.NQN_PREFIX) == {}
 
 
-async def test_disconnecting_is_proven_by_sysfs(bench: Bench) -> None:
+async def test_disconnecting_is_proven_by_sysfs(bench: Bench, autojump_clock: MockClock) -> None:
     await bench.host.connect(CONNECTION)
     await bench.host.disconnect(SUBNQN)
     assert bench.deleted == ["nvme0", "nvme1"]
@@ -193,7 +214,7 @@ async def test_disconnecting_is_proven_by_sysfs(bench: Bench) -> None:
     assert len(bench.deleted) == 2
 
 
-async def test_a_subsystem_that_stays_is_no_success(bench: Bench) -> None:
+async def test_a_subsystem_that_stays_is_no_success(bench: Bench, autojump_clock: MockClock) -> None:
     """As while a filesystem on it is mounted, after its last controller went."""
     await bench.host.connect(CONNECTION)
     remove, bench.tree._remove_subsystem = bench.tree._remove_subsystem, lambda subnqn: None  # type: ignore[method-assign]
@@ -205,7 +226,7 @@ async def test_a_subsystem_that_stays_is_no_success(bench: Bench) -> None:
     await bench.host.disconnect(SUBNQN)
 
 
-async def test_a_controller_that_cannot_be_deleted_is_no_success(bench: Bench) -> None:
+async def test_a_controller_that_cannot_be_deleted_is_no_success(bench: Bench, autojump_clock: MockClock) -> None:
     await bench.host.connect(CONNECTION)
 
     def refuse(about: str) -> None:
@@ -220,7 +241,7 @@ async def test_a_controller_that_cannot_be_deleted_is_no_success(bench: Bench) -
         await bench.host.wait_size(device, 1)
 
 
-async def test_no_controller_is_ever_reset(bench: Bench) -> None:
+async def test_no_controller_is_ever_reset(bench: Bench, autojump_clock: MockClock) -> None:
     device = await bench.host.connect(CONNECTION)
     bench.tree.state("nvme0", "dead")
     await bench.host.connect(CONNECTION)
@@ -230,7 +251,7 @@ async def test_no_controller_is_ever_reset(bench: Bench) -> None:
     assert not any("reset" in one for one in bench.calls.made)
 
 
-async def test_a_size_is_asked_for_and_waited_for(bench: Bench) -> None:
+async def test_a_size_is_asked_for_and_waited_for(bench: Bench, autojump_clock: MockClock) -> None:
     device = await bench.host.connect(CONNECTION)
     bench.tree.size_bytes *= 2
     assert (await bench.host.wait_size(device, 1)).size_bytes == bench.tree.size_bytes
@@ -242,7 +263,7 @@ async def test_a_size_is_asked_for_and_waited_for(bench: Bench) -> None:
         await bench.host.wait_size(device, 1)
 
 
-async def test_a_size_that_does_not_come_is_asked_for_again(tmp_path: Path) -> None:
+async def test_a_size_that_does_not_come_is_asked_for_again(tmp_path: Path, autojump_clock: MockClock) -> None:
     bench = Bench(tmp_path, connect=3)
     device = await bench.host.connect(CONNECTION)
     with pytest.raises(DeviceUnavailable):
@@ -250,7 +271,9 @@ async def test_a_size_that_does_not_come_is_asked_for_again(tmp_path: Path) -> N
     assert sum("rescan_controller" in one for one in bench.calls.made) == 4
 
 
-async def test_what_a_target_offers_is_found_out_beside_the_connection_that_hangs(bench: Bench) -> None:
+async def test_what_a_target_offers_is_found_out_beside_the_connection_that_hangs(
+    bench: Bench, autojump_clock: MockClock
+) -> None:
     await bench.host.connect(CONNECTION)
     bench.tree.state("nvme0", "connecting")
     assert await bench.host.offers(CONNECTION)
@@ -264,7 +287,7 @@ async def test_what_a_target_offers_is_found_out_beside_the_connection_that_hang
     assert not await bench.host.offers(CONNECTION)
 
 
-async def test_presence_is_by_number(bench: Bench) -> None:
+async def test_presence_is_by_number(bench: Bench, autojump_clock: MockClock) -> None:
     (bench.tree.sys / "dev/block/259:0").mkdir()
     assert await bench.host.is_present((259, 0))
     assert not await bench.host.is_present((259, 1))
@@ -295,7 +318,7 @@ def test_a_value_that_reads_as_several_is_refused(value: str) -> None:
         render_options(replace(CONNECTION, hostnqn=value), PORTALS[0])
 
 
-async def test_an_answer_that_cannot_be_read_is_an_error(bench: Bench) -> None:
+async def test_an_answer_that_cannot_be_read_is_an_error(bench: Bench, autojump_clock: MockClock) -> None:
     fabrics = Fabrics(bench.calls)
     bench.tree.connect = lambda options: "odd"  # type: ignore[method-assign]
     with pytest.raises(OSError, match="odd"):

@@ -5,6 +5,7 @@ import os
 import random
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,7 @@ KILLS = int(os.environ.get("RDSCSI_TEST_KILLS", "200"))
 @pytest.mark.timeout(60 + KILLS)
 def test_nothing_that_was_acknowledged_is_lost_by_kills(
     tmp_path: Path,
-    record_property: "pytest.RecordProperty",  # type: ignore[name-defined]
+    record_property: Callable[[str, object], None],
 ) -> None:
     seed = random.randrange(1 << 32)
     ended = subprocess.run(

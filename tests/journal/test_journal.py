@@ -48,6 +48,26 @@ async def test_records_come_back_as_they_went_in(tmp_path: Path) -> None:
         assert await journal.tombstones() == [TOMBSTONE, later]
 
 
+async def test_what_an_inventory_learns_yields_to_what_a_call_has_committed(tmp_path: Path) -> None:
+    learned = replace(VOLUME, capacity_bytes=1, csi_name="")
+    async with open_journal(tmp_path / "journal.db", precautions=BARE) as journal:
+        await journal.commit(changes.add_volume(VOLUME))
+        await journal.commit(changes.add_volume(learned))
+        assert await journal.volumes() == [VOLUME]
+        await journal.commit(changes.amend_volume(learned, replace(learned, quarantine="odd")))
+        assert await journal.volumes() == [VOLUME]
+        odd = replace(VOLUME, quarantine="odd")
+        await journal.commit(changes.amend_volume(VOLUME, odd))
+        assert await journal.volumes() == [odd]
+
+
+async def test_a_tombstone_alone_drops_no_volume(tmp_path: Path) -> None:
+    async with open_journal(tmp_path / "journal.db", precautions=BARE) as journal:
+        await journal.commit(changes.put_volume(VOLUME), changes.bury(TOMBSTONE))
+        assert await journal.tombstones() == [TOMBSTONE]
+        assert await journal.volumes() == [VOLUME]
+
+
 async def test_a_record_takes_the_place_of_the_former_one(tmp_path: Path) -> None:
     grown = replace(VOLUME, capacity_bytes=2 << 30, tag="", ever_published=False)
     risen = replace(TOMBSTONE, generation=9)

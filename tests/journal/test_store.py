@@ -322,7 +322,7 @@ class TestMaking:
             raise Killed
 
         with monkeypatch.context() as patch:
-            patch.setattr(migrations, "migrate", kill)
+            patch.setattr(migrations, "make_newest", kill)
             with pytest.raises(Killed):
                 await start(path)
         assert not path.exists()

@@ -8,7 +8,7 @@ from rdscsi.config import values
 from rdscsi.routeros.answers import Answer, DiskItem, Pool
 from rdscsi.routeros.preflight import Look, below, pool_troubles, read_look, version_mistakes
 
-POOL = Pool("pool1", "btrfs", "uuid", "pool1", "pool1", True, 1 << 40, 1 << 39, "mounted")
+POOL = Pool("pool1", "btrfs", "uuid", "pool1", "pool1", True, 1 << 40, 1 << 39, "mounted", exports=True)
 MARKER = DiskItem("*1", "marker", "file", 1, "", "", "", True, False, "", 0, False, False)
 LOOK = Look("7.24.4 (stable)", True, POOL, MARKER)
 
@@ -35,7 +35,7 @@ class TestVersions:
         assert len(mistakes) == lacks
         assert all(f"RouterOS {version} lacks " in one for one in mistakes)
         assert "nvme-tcp-server-nqn" in mistakes[-1]
-        assert mistakes[-1].endswith("(since 7.21)")
+        assert mistakes[-1].endswith("there since 7.21; upgrade it to 7.21 or later")
 
     def test_a_missing_package_is_told(self) -> None:
         (one,) = version_mistakes(replace(LOOK, rose_storage=False))
@@ -55,13 +55,14 @@ class TestPools:
     @pytest.mark.parametrize(
         ("pool", "base_path", "told"),
         [
-            (None, "pool1/rdscsi", "no disk has the slot 'pool1' (setting pool-slot)"),
-            (replace(POOL, mounted=False), "elsewhere", "is not mounted"),
-            (replace(POOL, fs_uuid=""), "pool1/rdscsi", "shows no fs-uuid"),
-            (POOL, "pool2/rdscsi", "is not below the pool's mount point 'pool1'"),
-            (POOL, "pool10", "is not below the pool's mount point"),
-            (POOL, "", "is not below the pool's mount point"),
-            (replace(POOL, mount_point="p" * 60), "p" * 60 + "/rdscsi", "is longer than 64"),
+            (None, "pool1/rdscsi", "pool-slot: no disk of the appliance has the slot 'pool1'"),
+            (replace(POOL, mounted=False), "elsewhere", "mounted=no"),
+            (replace(POOL, fs_uuid=""), "pool1/rdscsi", "fs-uuid is empty"),
+            (replace(POOL, read_only=True), "pool1/rdscsi", "mount-read-only=yes"),
+            (POOL, "pool2/rdscsi", "is not below 'pool1', where the pool is mounted"),
+            (POOL, "pool10", "is not below 'pool1'"),
+            (POOL, "", "is not below 'pool1'"),
+            (replace(POOL, mount_point="p" * 60), "p" * 60 + "/rdscsi", "is longer than 56"),
         ],
     )
     def test_each_trouble_is_told_by_itself(self, pool: Pool | None, base_path: str, told: str) -> None:
@@ -82,5 +83,5 @@ def test_below(path: str, mount: str, expected: bool) -> None:
 
 
 def test_a_base_path_that_the_settings_take_is_never_too_long() -> None:
-    path = values.BASE_PATH.parse("p" * 64)
+    path = values.BASE_PATH.parse("p" * 56)
     assert pool_troubles(replace(LOOK, pool=replace(POOL, mount_point=path)), "pool1", path) == []

@@ -118,7 +118,7 @@ def run(fast: bool, seed: int) -> tuple[int, Result, float]:
 def outcome(seed: int, *, fast: bool) -> Result:
     try:
         return simulate(make_script(seed), fast=fast)
-    except Exception as error:  # noqa: BLE001 - a simulation that breaks down is a failure to be told like the others
+    except Exception as error:  # a simulation that breaks down is a failure to be told like the others
         return Result([f"it broke down: {type(error).__name__}: {error}"])
 
 

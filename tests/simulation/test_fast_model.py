@@ -60,7 +60,7 @@ class Case:
 
 
 LINES: dict[str, Send] = {
-    "observe": lambda program, guard, case: program.observe(guard, case.slot),
+    "observe": lambda program, guard, case: program.observe(guard, case.slot, case.backing, case.path),
     "inventory": lambda program, guard, case: program.inventory(guard, PREFIX),
     "unguarded inventory": lambda program, guard, case: program.unguarded_inventory(guard.place, PREFIX),
     "look": lambda program, guard, case: program.look("pool1", MARKER_SLOT),

@@ -1,11 +1,11 @@
 """Whole simulations: the seeds that ever failed, and some more; the same seed gives the same run."""
 
 import pytest
+from simulate import corpus
 
 from rdscsi.testing.minimise import minimise
 from rdscsi.testing.script import Script, make_script
 from rdscsi.testing.simulation import simulate
-from simulate import corpus
 
 SEEDS = [*corpus(), *range(1_000, 1_040)]
 

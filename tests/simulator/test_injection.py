@@ -124,7 +124,7 @@ def test_hostile_slots_and_paths_find_nothing_and_change_nothing(text: str) -> N
         for line in (
             surveys.look(text, text),
             surveys.move_token(marker_guard.place, WINDOW, text, "old", "new"),
-            lines.observe(marker_guard, text),
+            lines.observe(marker_guard, text, BACKING, text),
             lines.unpublish(marker_guard, text, "a", "b"),
             lines.remove(marker_guard, text, BACKING, text, "a", "b"),
         ):

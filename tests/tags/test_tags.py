@@ -205,9 +205,10 @@ class TestTags:
         )
 
     @given(publications)
-    def test_whoever_has_not_left_is_active(self, publication: PublicationTag) -> None:
+    def test_the_published_are_active_and_the_dirty_are_not(self, publication: PublicationTag) -> None:
         active = replace(TAG, publication=publication).active_nodes
-        assert set(active) == {node for node in publication.nodes if node.state is not NodeState.LEFT}
+        assert set(active) == {node for node in publication.nodes if node.state is NodeState.PUBLISHED}
+        assert not {*active} & {*publication.dirty}
         assert TAG.active_nodes == ()
 
 

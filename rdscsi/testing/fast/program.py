@@ -94,10 +94,11 @@ class FastProgram:
 
         return FastLine.of(f"move token {new}", steps)
 
-    def observe(self, guard: Guard, slot_name: str) -> str:
+    def observe(self, guard: Guard, slot_name: str, backing: Backing | None, file_path: str) -> str:
         def steps(at: FastAppliance, out: list[str]) -> Iterator[None]:
             _open(at, out, guard)
             _print(at, out, slot_name)
+            _print_leaf(at, out, backing)
             out.append(_pool(at))
             yield from ()
 
@@ -128,6 +129,7 @@ class FastProgram:
                         yield
                         at.set_item(found, comment=volume.ready + at.leaves.get(name, ""))
             _print(at, out, volume.slot)
+            _print_leaf(at, out, volume.backing)
             out.append(_pool(at))
 
         return FastLine.of(f"create /disk/add {volume.slot}", steps)
@@ -190,16 +192,16 @@ class FastProgram:
     def remove(self, guard: Guard, slot_name: str, backing: Backing, file_path: str, old_tag: str, new_tag: str) -> str:
         def steps(at: FastAppliance, out: list[str]) -> Iterator[None]:
             _open(at, out, guard)
-            yield from _retag(at, guard, slot_name, old_tag, new_tag, lambda item: not item.export)
-            _again(at, guard)
-            found = _with(at, slot_name, new_tag)
-            if found is not None and not found.export:
-                yield
-                at.remove_item(found)
+            if new_tag:
+                yield from _retag(at, guard, slot_name, old_tag, new_tag, lambda item: not item.export)
+                _again(at, guard)
+                found = _with(at, slot_name, new_tag)
+                if found is not None and not found.export:
+                    yield
+                    at.remove_item(found)
             yield from _drop_leftover(at, guard, backing.name, file_path)
             _print(at, out, slot_name)
-            if backing.name in at.leaves:
-                out.append(_leaf(at, backing.name))
+            _print_leaf(at, out, backing)
             out.append(_pool(at))
 
         return FastLine.of(f"remove /disk/remove {slot_name}", steps)
@@ -207,11 +209,13 @@ class FastProgram:
     def add_again(self, guard: Guard, slot_name: str, backing: Backing, file_path: str, tag: str) -> str:
         def steps(at: FastAppliance, out: list[str]) -> Iterator[None]:
             _open(at, out, guard)
+            there = backing.name in at.leaves
             _again(at, guard)
-            if slot_name not in at.items and not _used(at, file_path) and backing.name in at.leaves:
+            if slot_name not in at.items and not _used(at, file_path) and there:
                 yield
                 at.add_item(slot_name, file_path, None, tag)
             _print(at, out, slot_name)
+            _print_leaf(at, out, backing)
 
         return FastLine.of(f"add again /disk/add {slot_name}", steps)
 
@@ -272,8 +276,9 @@ def _retag(
 def _drop_leftover(at: FastAppliance, guard: Guard, name: str, file_path: str) -> Iterator[None]:
     if _used(at, file_path):
         return
+    there = name in at.leaves
     _again(at, guard)
-    if name in at.leaves:
+    if there:
         yield
         at.remove_leaf(name)
 
@@ -287,15 +292,17 @@ def _uptime(at: FastAppliance) -> str:
 
 def _print(at: FastAppliance, out: list[str], slot: str) -> None:
     if slot in at.items:
-        out.append(_item(at.items[slot]))
+        out.append(_item(at.items[slot], attached=at.items[slot].file_path in at.files))
 
 
 def _print_all(at: FastAppliance, out: list[str], prefix: str) -> None:
-    out += [_item(item) for slot, item in at.items.items() if slot.startswith(prefix)]
+    for slot in at.items:
+        if slot.startswith(prefix):
+            _print(at, out, slot)
     out += [_leaf(at, name) for name in at.leaves if name.startswith(prefix)]
 
 
-def _item(item: Item) -> str:
+def _item(item: Item, *, attached: bool) -> str:
     shown = {
         ".id": f"*{item.number:X}",
         "slot": item.slot,
@@ -304,7 +311,7 @@ def _item(item: Item) -> str:
         "comment": item.comment,
         "file-path": f"/{item.file_path}",
         "fs": "-",
-        "block-device": True,
+        "block-device": attached,
         "nvme-tcp-export": item.export,
         "nvme-tcp-server-nqn": item.nqn or (f"nqn.2000-02.com.mikrotik:{item.slot}" if item.export else ""),
         "nvme-tcp-server-port": item.port or (4420 if item.export else 0),
@@ -312,6 +319,11 @@ def _item(item: Item) -> str:
         "disabled": False,
     }
     return f"I {json.dumps(shown)}"
+
+
+def _print_leaf(at: FastAppliance, out: list[str], backing: Backing | None) -> None:
+    if backing is not None and backing.name in at.leaves:
+        out.append(_leaf(at, backing.name))
 
 
 def _leaf(at: FastAppliance, name: str) -> str:

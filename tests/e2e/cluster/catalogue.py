@@ -1,6 +1,6 @@
 """The images that the cluster needs beside the driver's: pause, a small system for test pods, the CSI sidecars.
 
-Sidecars go by the names and versions that the chart gives them, so that the chart is installed with its own values.
+Sidecars go by the names and versions that the chart gives them; their registry is one that does not exist.
 """
 
 import os
@@ -15,7 +15,7 @@ from cluster.node import PAUSE_IMAGE
 from cluster.places import cache
 
 TEST_IMAGE = "e2e.test/busybox:1"
-SIDECAR_REGISTRY = "registry.k8s.io/sig-storage"
+SIDECAR_REGISTRY = "e2e.test/sidecars"
 SIDECARS = {
     "csi-provisioner": "github.com/kubernetes-csi/external-provisioner/v6",
     "csi-attacher": "github.com/kubernetes-csi/external-attacher/v4",
@@ -45,9 +45,10 @@ def archives(programs: Path) -> list[Path]:
         _write_test_image(test)
     found = [pause, test]
     for name in SIDECARS:
-        sidecar = home / f"{name}.tar"
+        image = sidecar_image(name)
+        sidecar = home / f"{image.replace('/', '_').replace(':', '_')}.tar"
         if not sidecar.exists():
-            images.write(sidecar, sidecar_image(name), {f"/{name}": programs / name}, [f"/{name}"])
+            images.write(sidecar, image, {f"/{name}": programs / name}, [f"/{name}"])
         found.append(sidecar)
     return found
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from cluster.catalogue import SIDECAR_REGISTRY
 from cluster.network import APPLIANCE_ADDRESS
 from cluster.places import ROOT, cache
 from cluster.programs_in import command, environment
@@ -18,7 +19,8 @@ from rdscsi.sandbox.keys import ensure_key_pair
 NAMESPACE = "rdscsi"
 RELEASE = "rdscsi"
 IMAGE = "e2e.test/rdscsi"
-CHART = ROOT / "deploy" / "helm" / "rdscsi"
+TAG = "e2e"
+CHART = Path("deploy", "helm", "rdscsi")
 SIMULATOR = "simulator"
 USER = "rdscsi"
 POOL = "pool1"
@@ -34,7 +36,7 @@ class Appliance:
     pool_size: int = 1 << 40
 
 
-def build_image(tag: str = "e2e", checkout: Path = ROOT) -> Path:
+def build_image(tag: str = TAG, checkout: Path = ROOT) -> Path:
     """Build the image of a checkout; its archive. Raises ClusterFailed."""
     archive = cache() / f"rdscsi-{tag}.tar"
     script = str(checkout / "deploy" / "image" / "build.py")
@@ -92,7 +94,17 @@ def write_secret(world: World) -> None:
     world.kubectl("apply", "-f", "-", text=json.dumps(document))
 
 
-def values(world: World, tag: str = "e2e") -> dict[str, object]:
+def trouble(world: World, *what: str) -> dict[str, object]:
+    """Make something go wrong in the simulated RDS, as `rdscsi simulator fault` has it; its answer."""
+    argv = (sys.executable, "-m", "rdscsi.cli", "simulator", "fault", f"--state-dir={world.state.appliance}", *what)
+    done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=READY_SECONDS, cwd=ROOT)
+    if done.returncode != 0:
+        raise ClusterFailed(f"simulator fault {' '.join(what)}: {done.stderr.strip() or done.stdout.strip()}")
+    answer: dict[str, object] = json.loads(done.stdout)
+    return answer
+
+
+def values(world: World, tag: str = TAG) -> dict[str, object]:
     """The chart's values for this cluster. Times are shorter than on hardware, where a lost line may run on."""
     exports = world.state.appliance
     volume = {"name": "simulated-rds", "hostPath": {"path": str(exports), "type": "Directory"}}
@@ -100,7 +112,7 @@ def values(world: World, tag: str = "e2e") -> dict[str, object]:
     return {
         "image": {"name": IMAGE, "tag": tag, "pullPolicy": "Never"},
         "appliance": {"address": APPLIANCE_ADDRESS, "poolSlot": POOL, "portals": [APPLIANCE_ADDRESS]},
-        "sidecars": {"pullPolicy": "Never"},
+        "sidecars": {"registry": SIDECAR_REGISTRY, "pullPolicy": "Never"},
         "controller": {
             "settings": {
                 "command-deadline": 10,
@@ -119,14 +131,14 @@ def values(world: World, tag: str = "e2e") -> dict[str, object]:
     }
 
 
-def install(world: World, chosen: Mapping[str, object]) -> None:
-    """Install or upgrade the chart and wait until all of it is ready. Raises ClusterFailed."""
+def install(world: World, chosen: Mapping[str, object], checkout: Path = ROOT) -> None:
+    """Install or upgrade the chart of a checkout and wait until all of it is ready. Raises ClusterFailed."""
     namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}}
     world.kubectl("apply", "-f", "-", text=json.dumps(namespace))
     write_secret(world)
     file = world.state.directory / "values.json"
     file.write_text(json.dumps(chosen))
-    helm(world, "upgrade", "--install", RELEASE, str(CHART), "--values", str(file))
+    helm(world, "upgrade", "--install", RELEASE, str(checkout / CHART), "--values", str(file))
     wait_ready(world)
 
 

@@ -16,6 +16,10 @@ LOGS_INSIDE = "/var/log/rdscsi-e2e"
 PAUSE_IMAGE = "e2e.test/pause:1"
 SECONDS = 20.0
 
+SPARE = 3
+"""The node that takes only pods that name it, so that it can fail while the others are at work."""
+SPARE_TAINT = {"key": "e2e.test/spare", "value": "yes", "effect": "NoSchedule"}
+
 
 @dataclass(frozen=True, slots=True)
 class Node:
@@ -47,7 +51,7 @@ class Node:
 
 def start(world: Namespace, node: Node, programs: Path, init: tuple[str, ...], others: list[int]) -> None:
     """Switch a node on: namespaces, root, network, containerd, kubelet. What its directory holds from before stays."""
-    for part in ("kubelet", "containerd", "log/rdscsi-e2e", "root"):
+    for part in ("kubelet", "containerd", "rdscsi", "log/rdscsi-e2e", "root"):
         (node.directory / part).mkdir(parents=True, exist_ok=True)
     node.state.appliance.mkdir(exist_ok=True)
     root_file = node.directory / "root.json"
@@ -108,6 +112,7 @@ def _root(node: Node, programs: Path) -> dict[str, object]:
         "binds": {
             "/var/lib/kubelet": str(directory / "kubelet"),
             "/var/lib/containerd": str(directory / "containerd"),
+            "/var/lib/rdscsi": str(directory / "rdscsi"),  # on the node's disk: it outlives a power failure
             "/var/log": str(directory / "log"),
             str(node.state.appliance): str(node.state.appliance),
         },
@@ -173,6 +178,7 @@ def _kubelet(node: Node) -> dict[str, object]:
         "cgroupDriver": "cgroupfs",
         "cgroupRoot": cgroups.make(node.state.tag, node.name),
         "failSwapOn": False,
+        "registerWithTaints": [SPARE_TAINT] if node.index == SPARE else [],
         "containerRuntimeEndpoint": "unix:///run/containerd/containerd.sock",
         "authentication": {
             "anonymous": {"enabled": False},
@@ -204,3 +210,9 @@ def kill_matching(node: Node, words: str) -> None:
     """Kill (SIGKILL) every process of a node whose command line holds these words; none there is a success."""
     line = command(node.inside, "pkill", "-KILL", "--full", "--", words)
     subprocess.run(line, capture_output=True, check=False, timeout=SECONDS)
+
+
+def is_running(node: Node, words: str) -> bool:
+    """Whether a process of a node has these words in its command line."""
+    line = command(node.inside, "pgrep", "--full", "--", words)
+    return subprocess.run(line, capture_output=True, check=False, timeout=SECONDS).returncode == 0

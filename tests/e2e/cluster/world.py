@@ -14,13 +14,13 @@ from pathlib import Path
 
 from cluster import control_plane, images, network, node, remains
 from cluster.control_plane import FIRST, THEN
-from cluster.node import Node
+from cluster.node import SPARE, Node
 from cluster.places import State
 from cluster.programs_in import InitFailed, Namespace, command, environment
 
 Tell = Callable[[str], None]
 
-NODES = (1, 2)
+NODES = (1, 2, SPARE)
 UP_SECONDS = 120.0
 DOWN_SECONDS = 20.0
 _INIT = (sys.executable, "-I", str(Path(__file__).with_name("init.py")))

@@ -6,9 +6,10 @@ from pathlib import Path
 
 from cluster import remains
 from cluster.driver import POOL
+from cluster.node import Node
 from cluster.world import World
 
-from suite.scenario import Wrong
+from suite.scenario import Context, Wrong
 
 SECONDS = 60.0
 
@@ -20,6 +21,11 @@ def wait_nothing_left(world: World, seconds: float = SECONDS) -> None:
         if time.monotonic() > deadline:
             raise Wrong("left behind:\n" + "\n".join(left))
         time.sleep(0.3)
+
+
+def wait_volumes_gone(context: Context, seconds: float = SECONDS) -> None:
+    """Wait until a scenario's volumes are gone from the API, while others have theirs. Raises Wrong."""
+    context.until("the volumes are deleted", lambda: not context.volumes(), seconds)
 
 
 def find(world: World) -> list[str]:
@@ -37,15 +43,22 @@ def on_appliance(world: World) -> list[str]:
     """Files of volumes, and exports. The marker of the cluster stays (its name begins with m)."""
     pool = Path(world.state.appliance, "pool", POOL, "rdscsi")
     files = [path for path in pool.rglob("*") if path.is_file() and not path.name.startswith("m")]
-    exports = list((world.state.appliance / "exports").iterdir())
-    return [f"file {path.relative_to(pool)}" for path in files] + [f"export {path.name}" for path in exports]
+    return [f"file {path.relative_to(pool)}" for path in files] + [f"export {name}" for name in exports(world)]
+
+
+def exports(world: World) -> list[str]:
+    """The NQNs of what is exported."""
+    return [path.name for path in (world.state.appliance / "exports").iterdir()]
 
 
 def on_nodes(world: World) -> list[str]:
     """Mounts below kubelet's directory that hold a volume of the driver, and loop devices."""
     left = [f"loop device {loop.path}" for loop in remains.loop_devices(world.state)]
-    for node in world.nodes:
-        marks = ("/volumes/kubernetes.io~csi/", "/plugins/kubernetes.io/csi/")
-        points = [point for point in node.mount_points() if any(mark in point for mark in marks)]
-        left += [f"mount on {node.name}: {point}" for point in points]
-    return left
+    return left + [line for one in world.nodes for line in on_node(one)]
+
+
+def on_node(one: Node) -> list[str]:
+    """Mounts of a node below kubelet's directory that hold a volume of the driver."""
+    marks = ("/volumes/kubernetes.io~csi/", "/plugins/kubernetes.io/csi/")
+    points = [point for point in one.mount_points() if any(mark in point for mark in marks)]
+    return [f"mount on {one.name}: {point}" for point in points]

@@ -4,13 +4,12 @@ import time
 
 from suite import objects
 from suite.objects import DEVICE, MOUNTED
-from suite.scenario import Context, Scenario, check, scenario
+from suite.scenario import ANYWHERE, Context, Scenario, check, scenario
 
 SCENARIOS: list[Scenario] = []
-_ROUNDS = 20
 
 
-@scenario(SCENARIOS, "made, written, grown online, moved to the other node with equal data, deleted")
+@scenario(SCENARIOS, "made, written, grown online, moved to the other node with equal data, deleted", lane=ANYWHERE)
 def life(e2e: Context) -> None:
     began = time.monotonic()
     e2e.claim("data")
@@ -19,9 +18,7 @@ def life(e2e: Context) -> None:
     digest = e2e.sh("first", f"sha256sum {MOUNTED}/blob")
     before = int(e2e.sh("first", f"df -k {MOUNTED} | tail -1 | awk '{{print $2}}'"))
     began = time.monotonic()
-    e2e.world.kubectl(
-        "-n", e2e.namespace, "patch", "pvc", "data", "-p", '{"spec":{"resources":{"requests":{"storage":"800Mi"}}}}'
-    )
+    e2e.grow("data", "800Mi")
     e2e.wait("pvc/data", "jsonpath={.status.capacity.storage}=800Mi")
     e2e.measure("grown", began)
     after = int(e2e.sh("first", f"df -k {MOUNTED} | tail -1 | awk '{{print $2}}'"))
@@ -35,14 +32,12 @@ def life(e2e: Context) -> None:
     e2e.delete("pvc", "data")
 
 
-@scenario(SCENARIOS, "a raw block device keeps its content over a move, and grows")
+@scenario(SCENARIOS, "a raw block device keeps its content over a move, and grows", lane=ANYWHERE)
 def raw_block(e2e: Context) -> None:
     e2e.claim("disk", block=True)
     e2e.pod("first", "disk", node="n2", block=True, script=f"echo rdscsi | dd of={DEVICE} bs=512 seek=7 conv=fsync")
     check(e2e.sh("first", f"test -b {DEVICE} && echo yes").strip() == "yes", "it is no block device")
-    e2e.world.kubectl(
-        "-n", e2e.namespace, "patch", "pvc", "disk", "-p", '{"spec":{"resources":{"requests":{"storage":"600Mi"}}}}'
-    )
+    e2e.grow("disk", "600Mi")
     e2e.wait("pvc/disk", "jsonpath={.status.capacity.storage}=600Mi")
     check(int(e2e.sh("first", f"blockdev --getsize64 {DEVICE}")) >= 600 << 20, "the device did not grow")
     e2e.delete("pod", "first")
@@ -51,7 +46,7 @@ def raw_block(e2e: Context) -> None:
     check(read == "rdscsi", f"the other node reads {read!r}")
 
 
-@scenario(SCENARIOS, "a class with Retain keeps the volume; made a static PersistentVolume, its data are there again")
+@scenario(SCENARIOS, "a class with Retain keeps the volume; made a static PersistentVolume, its data are there again", lane=ANYWHERE)
 def retained_and_static(e2e: Context) -> None:
     e2e.claim("data")
     e2e.pod("writer", "data", script=f"echo kept >{MOUNTED}/file; sync")
@@ -82,7 +77,7 @@ def retained_and_static(e2e: Context) -> None:
     e2e.delete("pvc", "again")
 
 
-@scenario(SCENARIOS, "fsGroup owns the files, subPath and readOnly hold, mount options of the class arrive")
+@scenario(SCENARIOS, "fsGroup owns the files, subPath and readOnly hold, mount options of the class arrive", lane=ANYWHERE)
 def kubelets_options(e2e: Context) -> None:
     storage_class = objects.storage_class(e2e.namespace, mountOptions=["noatime"])
     e2e.world.kubectl("apply", "-f", "-", text=objects.text(storage_class))
@@ -101,7 +96,7 @@ def kubelets_options(e2e: Context) -> None:
     e2e.world.kubectl("delete", "storageclass", e2e.namespace)
 
 
-@scenario(SCENARIOS, "a ReadWriteOncePod claim lets a second pod wait until the first has gone")
+@scenario(SCENARIOS, "a ReadWriteOncePod claim lets a second pod wait until the first has gone", lane=ANYWHERE)
 def one_pod_alone(e2e: Context) -> None:
     e2e.claim("data", mode="ReadWriteOncePod")
     e2e.pod("first", "data", node="n1")
@@ -111,10 +106,43 @@ def one_pod_alone(e2e: Context) -> None:
     e2e.ready("second")
 
 
-@scenario(SCENARIOS, "a generic ephemeral volume comes and goes with its pod")
+@scenario(SCENARIOS, "a generic ephemeral volume comes and goes with its pod", lane=ANYWHERE)
 def ephemeral(e2e: Context) -> None:
     volume = {"ephemeral": {"volumeClaimTemplate": {"spec": objects.claim_spec()}}}
     e2e.pod("short", "", volume=volume, script=f"echo x >{MOUNTED}/file")
     check(len(e2e.get("pvc")["items"]) == 1, "there is no claim of the pod")
     e2e.delete("pod", "short")
     e2e.until("the claim went with its pod", lambda: not e2e.get("pvc")["items"])
+
+
+@scenario(SCENARIOS, "a volume that no pod uses grows, and its filesystem does with the next pod", lane=ANYWHERE)
+def grown_unused(e2e: Context) -> None:
+    e2e.claim("data")
+    e2e.pod("first", "data", script=f"echo kept >{MOUNTED}/file; sync")
+    e2e.delete("pod", "first")
+    e2e.grow("data", "800Mi")
+    e2e.until("the volume grew", lambda: e2e.get("pv", *e2e.volumes())["spec"]["capacity"]["storage"] == "800Mi")
+    e2e.pod("second", "data")
+    e2e.wait("pvc/data", "jsonpath={.status.capacity.storage}=800Mi")
+    check(e2e.sh("second", f"cat {MOUNTED}/file").strip() == "kept", "the data are gone")
+    size = int(e2e.sh("second", f"df -k {MOUNTED} | tail -1 | awk '{{print $2}}'"))
+    check(size > 700_000, f"the filesystem has {size} KiB")
+
+
+@scenario(
+    SCENARIOS,
+    "a raw block device of two nodes at once, as when a virtual machine moves: each sees what the other wrote",
+    lane=ANYWHERE,
+)
+def shared_block(e2e: Context) -> None:
+    e2e.claim("disk", block=True, mode="ReadWriteMany")
+    e2e.pod("source", "disk", node="n1", block=True)
+    e2e.pod("target", "disk", node="n2", block=True)
+    attached = [one["spec"]["nodeName"] for one in e2e.attachments()]
+    check(sorted(attached) == ["n1", "n2"], f"the volume is attached to {attached}")
+    e2e.sh("source", f"echo moved | dd of={DEVICE} bs=512 seek=9 conv=notrunc,fsync 2>/dev/null")
+    read = f"dd if={DEVICE} bs=512 skip=9 count=1 2>/dev/null | head -c 5"
+    check(e2e.sh("target", read) == "moved", "the other node does not see what was written")
+    e2e.delete("pod", "source")
+    e2e.until("one node is left", lambda: [one["spec"]["nodeName"] for one in e2e.attachments()] == ["n2"])
+    check(e2e.sh("target", f"echo still | dd of={DEVICE} bs=512 conv=fsync 2>&1; echo $?").strip()[-1] == "0", "it is cut")

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from cluster.catalogue import TEST_IMAGE
+from cluster.node import SPARE_TAINT
 
 Document = dict[str, Any]  # Any: what JSON holds
 
@@ -62,9 +63,16 @@ def pod(
         "kind": "Pod",
         "metadata": {"name": name},
         "spec": pod_spec(claim, script=script, block=block, mount=mount, volume=volume)
-        | ({"nodeSelector": {"kubernetes.io/hostname": node}} if node else {})
+        | _on(node)
         | ({"securityContext": security} if security else {}),
     }
+
+
+def _on(node: str) -> Document:
+    """Pin a pod to a node; the spare one takes no other pods."""
+    if not node:
+        return {}
+    return {"nodeSelector": {"kubernetes.io/hostname": node}, "tolerations": [{"operator": "Equal", **SPARE_TAINT}]}
 
 
 def pod_spec(
@@ -132,3 +140,9 @@ def storage_class(name: str, **more: Any) -> Document:
 def text(document: Mapping[str, Any]) -> str:
     """A document as kubectl reads it."""
     return json.dumps(document)
+
+
+def items(text: str) -> list[Document]:
+    """The documents of a list as kubectl writes it."""
+    found: list[Document] = json.loads(text)["items"]
+    return found

@@ -6,15 +6,22 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from cluster import node
 from cluster.world import ClusterFailed, World
 
 from suite import objects
 
 PATIENCE = 120.0
+ANYWHERE, SPARE = "anywhere", f"n{node.SPARE}"
+"""Lanes of scenarios; see Scenario."""
 
 
 class Wrong(AssertionError):
     """What a scenario saw is not what has to be."""
+
+
+class Skipped(Exception):
+    """A scenario cannot be shown here; the message says why."""
 
 
 @dataclass(slots=True)
@@ -84,6 +91,22 @@ class Context:
                 raise Wrong(f"{what}: not within {seconds:g} s")
             time.sleep(0.3)
 
+    def grow(self, claim: str, size: str) -> None:
+        """Ask for a larger volume."""
+        wish = {"spec": {"resources": {"requests": {"storage": size}}}}
+        self.world.kubectl("-n", self.namespace, "patch", "pvc", claim, "-p", json.dumps(wish))
+
+    def volumes(self) -> Sequence[str]:
+        """The names of the PersistentVolumes of the scenario's claims."""
+        found = self.get("pv")["items"]
+        return [one["metadata"]["name"] for one in found if one["spec"]["claimRef"]["namespace"] == self.namespace]
+
+    def attachments(self) -> Sequence[Any]:  # Any: what JSON holds
+        """The VolumeAttachments of the scenario's volumes."""
+        own = self.volumes()
+        found = self.get("volumeattachments")["items"]
+        return [one for one in found if one["spec"]["source"].get("persistentVolumeName") in own]
+
     def measure(self, what: str, began: float) -> None:
         """Keep a duration for the report."""
         self.measured[what] = round(time.monotonic() - began, 2)
@@ -103,18 +126,23 @@ Body = Callable[[Context], None]
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """A scenario: a short name for the command line, what it shows as a sentence, and its body."""
+    """A scenario: a short name for the command line, what it shows as a sentence, and its body.
+
+    `lane` says that it touches nothing but its own namespace and, when it has the name of a node, that node: scenarios of
+    different lanes run at once, as do those of ANYWHERE. Without a lane it has the cluster for itself.
+    """
 
     name: str
     shows: str
     body: Body
+    lane: str
 
 
-def scenario(registry: list[Scenario], shows: str) -> Callable[[Body], Body]:
+def scenario(registry: list[Scenario], shows: str, *, lane: str = "") -> Callable[[Body], Body]:
     """Add a function to a module's scenarios under its own name."""
 
     def add(body: Body) -> Body:
-        registry.append(Scenario(body.__name__, shows, body))
+        registry.append(Scenario(body.__name__, shows, body, lane))
         return body
 
     return add

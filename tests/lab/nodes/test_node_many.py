@@ -76,7 +76,7 @@ async def unpublish_and_delete(volume: Volume, node: NodeMachine, client: Client
 
 
 @pytest.mark.timeout(1200)
-def test_many_volumes_are_staged_at_once(world: World, record_property: Callable[[str, object], None]) -> None:
+def test_many_volumes_are_staged_at_once(world: World) -> None:
     node = world.b
     volumes = [Volume(world, f"many-{number}", calls.block(), 16 * MIB) for number in range(MANY)]
     at_once(world.controller, [partial(create_and_publish, volume, node) for volume in volumes])
@@ -88,7 +88,6 @@ def test_many_volumes_are_staged_at_once(world: World, record_property: Callable
         live = node.machine.run("sh", "-c", "cat /sys/class/nvme/*/subsysnqn").out.split()
         assert sorted(live) == sorted(volume.subnqn(node) for volume in volumes)
         resident = node.plugin.resident_bytes()
-        record_property("resident_bytes", resident)
         print(f"{MANY} volumes staged in {seconds:.1f} s; the plugin holds {resident / MIB:.0f} MiB")
         assert resident < RESIDENT_LIMIT
     finally:
@@ -122,9 +121,7 @@ def bare_seconds(node: NodeMachine, volume: Volume) -> float:
 
 
 @pytest.mark.timeout(300)
-def test_staging_is_compared_with_the_bare_commands(
-    world: World, make_volume: MakeVolume, record_property: Callable[[str, object], None]
-) -> None:
+def test_staging_is_compared_with_the_bare_commands(world: World, make_volume: MakeVolume) -> None:
     node, bare, driver = world.b, [], []
     for _ in range(3):
         by_hand, by_driver = make_volume(size=64 * MIB), make_volume(size=64 * MIB)
@@ -137,6 +134,5 @@ def test_staging_is_compared_with_the_bare_commands(
         driver.append(time.monotonic() - began)
         by_driver.unstage(node)
     times = min(driver) / min(bare)
-    record_property("stage_times_bare", round(times, 2))
     print(f"stage {min(driver):.2f} s, bare {min(bare):.2f} s: {times:.2f} times")
     assert times < STAGE_LIMIT

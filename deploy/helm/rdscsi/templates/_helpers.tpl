@@ -36,9 +36,14 @@ readOnlyRootFilesystem: true
 capabilities: {drop: [ALL]}
 {{- end }}
 
+{{- define "rdscsi.sidecarImage" -}}
+{{- $registry := required "sidecars.registry: say where the images of the CSI sidecars are: the registry and path at which the Kubernetes project publishes them, or a mirror of yours (docs/install.md)" .root.Values.sidecars.registry -}}
+{{ printf "%s/%s:%s" $registry .sidecar.name .sidecar.tag }}
+{{- end }}
+
 {{/* What the CSI sidecars of the controller have in common. */}}
 {{- define "rdscsi.sidecar" -}}
-image: {{ printf "%s/%s:%s" .root.Values.sidecars.registry .sidecar.name .sidecar.tag }}
+image: {{ include "rdscsi.sidecarImage" . }}
 imagePullPolicy: {{ .root.Values.sidecars.pullPolicy }}
 securityContext: {{- include "rdscsi.confined" . | nindent 2 }}
 resources: {{- toYaml .root.Values.sidecars.resources | nindent 2 }}

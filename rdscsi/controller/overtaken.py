@@ -1,0 +1,37 @@
+"""Intents that time has overtaken: an old copy of the journal holds one that was carried out long ago (law 5).
+
+A publish, unpublish or expansion takes down the generation of the tag that it was made for. Its own change raises that
+by one; a tag that is further ahead was changed by whatever came after, which must not be turned back.
+"""
+
+from rdscsi.controller.backend import Backend
+from rdscsi.controller.erasing import own_tag
+from rdscsi.errors import Abandoned
+from rdscsi.journal import Json, Operation, VolumeRecord, changes
+from rdscsi.tags import parse_tag
+
+GENERATION = "generation"
+
+
+def stamp(backend: Backend, record: VolumeRecord) -> dict[str, Json]:
+    """Return what an intent keeps of the tag it is made for: the newest generation that is known without a look."""
+    entry = backend.catalogue.entry(record.slot)
+    known = [parse_tag(record.tag), None if entry.suspect else own_tag(record, entry)]
+    return {GENERATION: max((tag.generation for tag in known if tag is not None), default=0)}
+
+
+async def closed(backend: Backend, operation: Operation) -> bool:
+    """Close an intent that was overtaken, and let the record follow the appliance; tell whether it was."""
+    generation = operation.request.get(GENERATION)
+    record = await backend.journal.volume(operation.subject)
+    if not isinstance(generation, int) or record is None:
+        return False
+    entry = await backend.entry(record.slot)
+    tag = own_tag(record, entry)
+    if tag is None or tag.generation <= generation + 1:
+        return False
+    error = Abandoned(
+        f"{operation.subject}: {operation.kind} was meant for generation {generation}; it is {tag.generation}"
+    )
+    await operation.fail(error, changes.put_volume(backend.described(record, tag, entry.item)))
+    return True

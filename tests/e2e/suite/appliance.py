@@ -1,0 +1,118 @@
+"""What goes wrong with the appliance: it is away, refuses, is full, is slow, loses replies. And what is free on it."""
+
+import contextlib
+import time
+from collections.abc import Iterator
+
+from cluster import driver
+
+from suite import objects
+from suite.scenario import ANYWHERE, Context, Scenario, check, scenario
+
+SCENARIOS: list[Scenario] = []
+_VOLUMES = 3
+_PATIENCE = 240.0
+
+
+@scenario(SCENARIOS, "the appliance is away: the claim's events say so, and it recovers by itself")
+def appliance_away(e2e: Context) -> None:
+    driver.kill_appliance(e2e.world)
+    try:
+        e2e.claim("data", block=True)
+        e2e.apply(objects.pod("pod", "data", block=True))
+        e2e.until("the event", lambda: "ProvisioningFailed" in e2e.events("data"), seconds=180)
+        said = e2e.events("data")
+        check("10.77.0.2" in said or "appliance" in said, f"the events name no cause: {said}")
+    finally:
+        driver.start_appliance(e2e.world, driver.Appliance())
+    began = time.monotonic()
+    e2e.ready("pod", seconds=180)
+    e2e.measure("recovered", began)
+
+
+@scenario(SCENARIOS, "the appliance refuses, then is full: the claim's events have its words, and it recovers by itself")
+def appliance_refuses(e2e: Context) -> None:
+    refusals = {
+        "refuses": (("refuse", "--path=/disk/add", "--text=failure: no such luck"), "no such luck"),
+        "full": (("disk-full",), "space"),
+    }
+    for name, (fault, words) in refusals.items():
+        with _trouble(e2e, fault):
+            e2e.apply(objects.claim(name, block=True), objects.pod(name, name, block=True))
+            e2e.until("the event", lambda name=name: "ProvisioningFailed" in e2e.events(name))
+            said = e2e.events(name)
+            check(words in said, f"the events of {name!r} name no cause: {said}")
+        began = time.monotonic()
+        e2e.ready(name, seconds=_PATIENCE)
+        e2e.measure(f"recovered after {name}", began)
+
+
+@scenario(SCENARIOS, "volumes come and go while the appliance is slow, and while it loses lines and replies")
+def appliance_troubled(e2e: Context) -> None:
+    slow = ("slow", "--seconds=3", "--chance=0.5")
+    lossy = (("drop-before", "--chance=0.1"), ("drop-after", "--chance=0.15"), ("stall-after", "--chance=0.03"))
+    for name, faults in {"slow": (slow,), "lossy": lossy}.items():
+        pods = [f"{name}{number}" for number in range(_VOLUMES)]
+        began = time.monotonic()
+        with _trouble(e2e, *faults):
+            claims = [objects.claim(pod, block=True) for pod in pods]
+            e2e.apply(*claims, *(objects.pod(pod, pod, block=True) for pod in pods))
+            e2e.ready(*pods, seconds=_PATIENCE)
+            e2e.measure(f"{name}: all Ready", began)
+            began = time.monotonic()
+            e2e.delete("pod", *pods, seconds=_PATIENCE)
+            e2e.delete("pvc", *pods, seconds=_PATIENCE)
+            e2e.until("all volumes are deleted", lambda: not e2e.volumes(), seconds=_PATIENCE)
+            e2e.measure(f"{name}: all gone", began)
+
+
+@scenario(
+    SCENARIOS, "a claim larger than the pool: the events say that there is no space, and by how much", lane=ANYWHERE
+)
+def no_space(e2e: Context) -> None:
+    storage_class = objects.storage_class(e2e.namespace)
+    e2e.world.kubectl("apply", "-f", "-", text=objects.text(storage_class))
+    e2e.claim("huge", size="2Ti", storage_class=e2e.namespace)
+    e2e.until("the event", lambda: "ResourceExhausted" in e2e.events("huge"))
+    check("2199023255552" in e2e.events("huge"), f"the events do not say how much: {e2e.events('huge')}")
+    e2e.delete("pvc", "huge")
+    e2e.world.kubectl("delete", "storageclass", e2e.namespace)
+
+
+@scenario(
+    SCENARIOS,
+    "what is free on the appliance is published for each class; a pod whose claim does not fit waits with a word about it",
+    lane=ANYWHERE,
+)
+def storage_capacity(e2e: Context) -> None:
+    storage_class = objects.storage_class(e2e.namespace, volumeBindingMode="WaitForFirstConsumer")
+    e2e.world.kubectl("apply", "-f", "-", text=objects.text(storage_class))
+    e2e.until("its capacity", lambda: len(_capacities(e2e)) == 1)
+    (found,) = _capacities(e2e)
+    check(found["nodeTopology"] == {}, f"it is of {found['nodeTopology']} alone")
+    check(found["capacity"] not in ("", "0"), f"{found['capacity']!r} is free")
+    e2e.claim("huge", size="2Ti", storage_class=e2e.namespace)
+    e2e.apply(objects.pod("waits", "huge"))
+    e2e.until("the scheduler's word", lambda: "did not have enough free storage" in e2e.events("waits"))
+    e2e.claim("fits", storage_class=e2e.namespace)
+    e2e.pod("runs", "fits")
+    e2e.delete("pod", "waits", "runs")
+    e2e.delete("pvc", "huge", "fits")
+    e2e.world.kubectl("delete", "storageclass", e2e.namespace)
+    e2e.until("no capacity of a class that is gone", lambda: not _capacities(e2e))
+
+
+def _capacities(e2e: Context) -> list[objects.Document]:
+    found = e2e.world.kubectl("-n", driver.NAMESPACE, "get", "csistoragecapacities", "-o", "json")
+    return [one for one in objects.items(found) if one["storageClassName"] == e2e.namespace]
+
+
+@contextlib.contextmanager
+def _trouble(e2e: Context, *faults: tuple[str, ...]) -> Iterator[None]:
+    """Let the appliance have these faults for a while."""
+    for fault in faults:
+        driver.trouble(e2e.world, "add", *fault)
+    try:
+        yield
+    finally:
+        driver.trouble(e2e.world, "clear")
