@@ -72,6 +72,10 @@ class DeviceUnavailable(NotFinal):
     """The appliance or kernel facility cannot be reached; nothing was sent. Not a statement about any object."""
 
 
+class ClusterUnavailable(NotFinal):
+    """The Kubernetes API server could not be asked about a node; nothing was sent to the appliance."""
+
+
 class OutcomeUnknown(NotFinal):
     """A command was sent and its answer was lost; it may have run, may be running, or may never run."""
 

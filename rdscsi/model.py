@@ -55,6 +55,19 @@ class CapacityRange:
 
 
 @dataclass(frozen=True, slots=True)
+class ContentSource:
+    """What a new volume is filled with: a snapshot, or a volume to be cloned. Exactly one of the ids is set."""
+
+    snapshot_id: str = ""
+    volume_id: str = ""
+
+    @property
+    def source_id(self) -> str:
+        """The id of whichever it is."""
+        return self.snapshot_id or self.volume_id
+
+
+@dataclass(frozen=True, slots=True)
 class VolumeRequest:
     """A CreateVolume request after its fields were checked. `parameters` holds the driver's own keys only."""
 
@@ -62,6 +75,7 @@ class VolumeRequest:
     capacity_range: CapacityRange
     capabilities: tuple[VolumeCapability, ...]
     parameters: Mapping[str, str] = field(default_factory=dict)
+    source: ContentSource | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +88,46 @@ class Volume:
     volume_context: Mapping[str, str] = field(default_factory=dict)
     abnormal: str = ""
     """Why the volume needs a person's look; empty when all is well."""
+    source: ContentSource | None = None
+    """Told by CreateVolume only."""
+
+
+@dataclass(frozen=True, slots=True)
+class SnapshotRequest:
+    """A CreateSnapshot request after its fields were checked. `parameters` holds the driver's own keys only."""
+
+    name: str
+    source_volume_id: str
+    parameters: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """A snapshot as CSI tells of it. `created_at` is the appliance's time, in seconds since the epoch."""
+
+    snapshot_id: str
+    source_volume_id: str
+    size_bytes: int
+    created_at: float
+    ready: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class SnapshotQuery:
+    """What ListSnapshots asks for; 0 and empty texts mean unset, as on the wire."""
+
+    max_entries: int = 0
+    starting_token: str = ""
+    source_volume_id: str = ""
+    snapshot_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SnapshotPage:
+    """A page of ListSnapshots; `next_token` is empty on the last one."""
+
+    snapshots: tuple[Snapshot, ...]
+    next_token: str = ""
 
 
 @dataclass(frozen=True, slots=True)

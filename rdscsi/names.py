@@ -18,6 +18,7 @@ DRIVER_NAME = "csi.rdscsi.io"
 NQN_PREFIX = "nqn.2026-11.io.rdscsi"
 
 KIND_VOLUME = "v"
+KIND_SNAPSHOT = "s"
 KIND_MARKER = "m"
 
 SLOT_MAX_BYTES = 32  # RouterOS 7.24.4 takes no longer slot
@@ -37,6 +38,10 @@ _PORTAL = re.compile(
     re.ASCII | re.IGNORECASE,
 )
 _BACKING = re.compile(rf"(?P<slot>{_SLOT.pattern})\.(?P<operation>{_OPERATION_ID.pattern})(?:\.img)?")
+_SNAPSHOT = re.compile(
+    rf"(?P<slot>(?={KIND_SNAPSHOT}){_SLOT.pattern})\.(?P<operation>{_OPERATION_ID.pattern})"
+    rf"\.(?P<source>{_SLOT.pattern})\.(?P<source_operation>{_OPERATION_ID.pattern})\.(?P<size>[1-9][0-9]{{0,18}})"
+)
 
 
 def _base32(data: bytes) -> str:
@@ -83,13 +88,13 @@ def is_backend(text: str) -> bool:
 
 
 def volume_id(backend: str, volume_slot: str) -> str:
-    """Return the CSI volume id; at most 65 bytes."""
+    """Return the CSI volume id, or the snapshot id of a snapshot's slot; at most 65 bytes."""
     return f"{backend}/{volume_slot}"
 
 
 @dataclass(frozen=True, slots=True)
 class VolumeId:
-    """A volume id taken apart."""
+    """A volume or snapshot id taken apart; the slot's first letter tells which."""
 
     backend: str
     slot: str
@@ -152,6 +157,30 @@ def parse_backing(leaf: str) -> Backing | None:
     """Read a subvolume's or file's leaf name; None when it is not one of ours."""
     match = _BACKING.fullmatch(leaf)
     return Backing(match["slot"], match["operation"]) if match else None
+
+
+@dataclass(frozen=True, slots=True)
+class SnapshotBacking(Backing):
+    """The name of a snapshot's subvolume. A subvolume has no comment, so that the name holds all that must survive:
+    besides slot and operation the volume that it was taken of, by its backing object's name, and the size in bytes.
+    """
+
+    source: Backing
+    size_bytes: int
+
+    @property
+    def name(self) -> str:
+        """The leaf name of the subvolume; at most 113 bytes."""
+        return f"{self.slot}.{self.operation}.{self.source.name}.{self.size_bytes}"
+
+
+def parse_snapshot_backing(leaf: str) -> SnapshotBacking | None:
+    """Read a subvolume's leaf name; None when it is not that of a snapshot of ours."""
+    match = _SNAPSHOT.fullmatch(leaf)
+    if match is None:
+        return None
+    source = Backing(match["source"], match["source_operation"])
+    return SnapshotBacking(match["slot"], match["operation"], source, int(match["size"]))
 
 
 def subnqn(volume_slot: str, volume_epoch: str) -> str:

@@ -78,7 +78,7 @@ class PublicationTag:
 
     @property
     def dirty(self) -> tuple[TaggedNode, ...]:
-        """The nodes that left while another one stayed, so that nothing cut them off."""
+        """The nodes that left and may still be writing: another one stayed, or somebody had reason to doubt them."""
         return tuple(node for node in self.nodes if node.state is NodeState.DIRTY)
 
     def find(self, node_id: str) -> TaggedNode | None:
@@ -92,7 +92,8 @@ class Tag:
 
     `operation` is the create that made it (and ends its path). `generation` rises with every change of the tag.
     `name_hash` and `request_hash` tell a repeated create from a different one. `blank` is true while the content was
-    made empty by us and was never published as a block device. `backing_uuid` is the Btrfs subvolume's, or empty.
+    made empty by us and was never published as a block device. `source` is what `source_word` makes of the volume's
+    content source, `-` without one. `backing_uuid` is the Btrfs subvolume's, or empty.
     """
 
     state: TagState
@@ -125,6 +126,14 @@ class Tag:
 def name_hash(csi_name: str) -> str:
     """Return the hash of a CSI name as a tag holds it (60 bits; the slot holds 120 more)."""
     return names.checksum("name", csi_name, length=12)
+
+
+def source_word(slot: str) -> str:
+    """Return what a tag tells of a content source: its slot's kind and the first half of its hash (60 bits).
+
+    The whole slot would not fit beside two nodes; this much finds it again.
+    """
+    return slot[0] + slot[8:20]
 
 
 def hashed_node(node_id: str) -> str:

@@ -10,6 +10,7 @@ Cases are in cases.toml, models beside it. Needs `spin` (Debian's package of tha
 """
 
 import argparse
+import os
 import re
 import shutil
 import subprocess
@@ -259,13 +260,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--large", action="store_true", help="the large cases")
     parser.add_argument("--story", action="store_true", help="tell the shortest counterexample of each case")
     parser.add_argument("--write", action="store_true", help="put the figures into README.md")
+    parser.add_argument(
+        "--if-possible", action="store_true", help="without spin or gcc say so and end well, unless CI=true"
+    )
     parser.add_argument("--jobs", type=int, default=2, help="cases side by side (large ones never are)")
     wanted = parser.parse_args(arguments)
     cases = load_cases((HERE / "cases.toml").read_text())
     if wrong := mistakes(cases):
         raise SystemExit("\n".join(wrong))
     if missing := [tool for tool in ("spin", "gcc") if shutil.which(tool) is None]:
-        raise SystemExit(f"{' and '.join(missing)} not found; on Debian: apt-get install spin gcc libc6-dev")
+        told = f"{' and '.join(missing)} not found; on Debian: apt-get install spin gcc libc6-dev"
+        if wanted.if_possible and os.environ.get("CI") != "true":
+            print(f"the model was not checked: {told}")
+            return 0
+        raise SystemExit(told)
     return _run(cases, chosen(cases, wanted.names, large=wanted.large), wanted)
 
 

@@ -142,7 +142,8 @@ def _volume(record: VolumeRecord) -> str:
 
 def _operation(case: Case, operation: OperationRecord) -> Iterator[tuple[str, str]]:
     age, last = figures.duration(case.now - operation.opened_at), _last_attempt(operation)
-    tried = f"begun {operation.attempts} times, the last {figures.duration(case.now - last)} ago"
+    times = "once" if operation.attempts == 1 else f"{operation.attempts} times"
+    tried = f"begun {times}, last heard of {figures.duration(case.now - last)} ago"
     yield "operation", f"{operation.kind} {operation.id}, asked for {age} ago, {tried}"
     if operation.last_step is not None:
         step = operation.last_step

@@ -75,7 +75,7 @@ def collect(reading: "Reading", args: argparse.Namespace, *, now: float) -> View
 def print_json(view: View) -> None:
     """Print one JSON document; times as RFC 3339 in UTC."""
     about = asdict(view.situation) | {"path": str(view.situation.path)}
-    document = _readable({"journal": about} | view.tables)
+    document = readable({"journal": about} | view.tables)
     print(json.dumps(document, indent=2, ensure_ascii=True))
 
 
@@ -131,12 +131,12 @@ def _operation(record: "OperationRecord", view: View) -> Row:
     return asdict(record) | {"next": view.situation.next(record), "age_seconds": round(view.now - record.opened_at, 3)}
 
 
-def _readable(value: object, key: str = "") -> object:
-    """Times become text and secrets go, at any depth."""
+def readable(value: object, key: str = "") -> object:
+    """Make what is kept fit for JSON: times become text, secrets go, at any depth."""
     if isinstance(value, Mapping):
-        return {name: _readable(one, name) for name, one in value.items()}
+        return {name: readable(one, name) for name, one in value.items()}
     if isinstance(value, list | tuple):
-        return [_readable(one) for one in value]
+        return [readable(one) for one in value]
     if key in _TIMES and isinstance(value, float):
         return figures.moment(value)
     return scrub(value, key=key)
@@ -215,7 +215,7 @@ def _print_details(console: Any, row: Row, view: View) -> None:  # Any: a rich C
         "outcome": row["outcome"] or "-",
         "error": cells["last error"],
         "next": row["next"],
-        "request": json.dumps(_readable(row["request"]), sort_keys=True),
+        "request": json.dumps(readable(row["request"]), sort_keys=True),
     }
     for name, value in told.items():
         console.print(f"  {name:<9} {one_line(str(value))}", soft_wrap=True)
@@ -226,10 +226,8 @@ def _print_details(console: Any, row: Row, view: View) -> None:  # Any: a rich C
             if number == _FIRST_STEPS:
                 console.print(f"  … {left_out} steps more; --output json has them", style="dim", soft_wrap=True)
             continue
-        told = f"{one_line(step['name']):<12} {one_line(step['detail'])}"
-        console.print(f"  {figures.moment(step['at'])}  {told}", soft_wrap=True)
-            f"  {figures.moment(step['at'])}  {one_line(step['name']):<12} {one_line(step['detail'])}", soft_wrap=True
-        )
+        line = f"{one_line(step['name']):<12} {one_line(step['detail'])}"
+        console.print(f"  {figures.moment(step['at'])}  {line}", soft_wrap=True)
 
 
 def _number(value: object) -> float:

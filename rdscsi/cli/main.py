@@ -56,10 +56,12 @@ COMMANDS = (
     Command("controller", "rdscsi.cli.controller", "serve the controller half (one per cluster and appliance)"),
     Command("node", "rdscsi.cli.node", "serve the node half (one on each node)"),
     Command("driver", "rdscsi.cli.driver", "serve both halves in one process, for a single machine"),
-    Command("journal", "rdscsi.cli.journal", "show what a journal remembers"),
+    Command("journal", "rdscsi.cli.journal", "show what a journal remembers, explain what is stuck, help it on"),
+    Command("publication", "rdscsi.cli.publication", "show who may reach which volume, and cut off who must not"),
     Command("simulator", "rdscsi.simulator.command", "a simulated RDS: a RouterOS console over SSH"),
     Command("probe", "rdscsi.cli.probe", "ask a real RDS what no document says, and write a transcript"),
     Command("sandbox", "rdscsi.cli.sandbox", "a simulated RDS and the driver under one supervisor"),
+    Command("drill", "rdscsi.cli.drill", "crash-recovery drills of the controller, with a verdict for each"),
     Command("demo", "rdscsi.cli.demo", "the life of two volumes and a crash, shown step by step"),
 )
 

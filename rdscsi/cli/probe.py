@@ -15,6 +15,8 @@ First only lines that change nothing. Then, after a question, lines that make, e
 of the probe's own, all of them under a random name that begins with rdscsi-probe-; nothing else is touched. They are
 removed at the end, also after an error, and what an earlier probe left when it was killed is removed before.
 
+It also says what the driver would miss on this appliance (docs/preflight.md): version, package, pool, policies.
+
 Serial numbers, passwords, keys and MAC addresses are replaced in the transcript. Read it before you hand it on.
 """
 
@@ -78,6 +80,7 @@ async def _probe(args: argparse.Namespace) -> int:
             tell=lambda text: print(text, flush=True),
             size=args.size,
             channels=args.channels,
+            user=args.user,
         )
         status = 0
         try:

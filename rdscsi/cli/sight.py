@@ -62,10 +62,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def settings(args: argparse.Namespace) -> tuple[str, ControllerSettings] | str:
     """Return the cluster id and the controller's settings, or why there are none. Raises SettingsInvalid."""
     if args.offline:
-        return "not looked at: --offline"
+        return "was not looked at: --offline"
     file = read_file(Path(args.config)) if args.config else {}
     if _ADDRESS not in file and not os.environ.get("RDSCSI_RDS_ADDRESS"):
-        return "not looked at: no settings for it are here (RDSCSI_RDS_ADDRESS, … or --config)"
+        return "was not looked at: no settings for it are here (RDSCSI_RDS_ADDRESS, … or --config)"
     process, controller = read_controller(
         Sources({}, os.environ, file, Path(args.config) if args.config else None),
     )
@@ -92,7 +92,7 @@ async def _look(controller: ControllerSettings, cluster_id: str) -> Sight:
     from rdscsi.controller.opening import open_device
     from rdscsi.csi.loop import open_loop
 
-    sight = Sight(time.time(), f"it did not answer within {_LONGEST:g} s")
+    sight = Sight(time.time(), f"did not answer within {_LONGEST:g} s")
     with trio.move_on_after(_LONGEST):
         async with open_loop(), open_device(controller, cluster_id=cluster_id) as device:
             sight = await see(device)

@@ -168,6 +168,18 @@ class ControllerSettings:
     abandon_after: float = setting(
         values.seconds(1, 604800), "How long a half-made create waits for its caller to come back.", default="600"
     )
+    node_evidence: str = setting(
+        values.NODE_EVIDENCE,
+        "Who is asked whether a node is done with a volume. none: the orchestrator's word is taken; kubernetes: the Node "
+        "object is read, with the rights of the pod's service account (get nodes).",
+        default="none",
+    )
+    cut_ends_io: bool = setting(
+        values.FLAG,
+        "Switching an export off is known to end the I/O of connected nodes on this appliance. Without that, a volume "
+        "that a node was cut off from is given to the next one only when the first is known to be done with it or off.",
+        default="false",
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

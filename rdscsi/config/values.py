@@ -231,4 +231,5 @@ GROUP = Kind(_matching(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,31}|"), "GROUP", "the name
 NODE_NAME = Kind(_accepted(names.is_node_name), "NAME", "a Kubernetes node name of at most 119 characters")
 LOG_LEVEL = _choice("debug", "info", "warning", "error")
 LOG_FORMAT = _choice("text", "json")
+NODE_EVIDENCE = _choice("none", "kubernetes")
 HOST_BACKEND = _choice("auto", "kernel", "loop", "simulated")

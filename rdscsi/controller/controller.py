@@ -12,6 +12,7 @@ from functools import partial
 from rdscsi.controller import creation, deletion, expansion, listing, sizes
 from rdscsi.controller.backend import Backend
 from rdscsi.controller.creation import request_hash
+from rdscsi.controller.evidence import Evidence
 from rdscsi.controller.keeper import Keeper
 from rdscsi.controller.options import ControllerOptions
 from rdscsi.controller.publications import Publications
@@ -137,13 +138,17 @@ def make_controller(
     options: ControllerOptions,
     settings: DeviceSettings,
     program: Program = program,
+    evidence: Evidence | None = None,
     now: Callable[[], float] = time.time,
     entropy: Callable[[int], bytes] = secrets.token_bytes,
 ) -> Controller:
-    """Put a controller together; nothing is sent before its `keep` runs. `now` gives seconds since the epoch."""
+    """Put a controller together; nothing is sent before its `keep` runs.
+
+    `evidence` is asked about nodes, if given; `now` gives seconds since the epoch.
+    """
     device = Device(console=console, settings=settings, program=program)
     backend = Backend(device=device, journal=journal, options=options, now=now, entropy=entropy)
-    publications = Publications(backend)
+    publications = Publications(backend, evidence)
     settling = Settling(backend=backend, publications=publications, operations=operations)
     keeper = Keeper(backend=backend, settling=settling, operations=operations)
     return Controller(

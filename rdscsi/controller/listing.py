@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from rdscsi import names
 from rdscsi.controller import publications
 from rdscsi.controller.backend import Backend
+from rdscsi.controller.evidence import NODE_META
 from rdscsi.errors import InvalidToken, NotFound
 from rdscsi.journal import VolumeRecord
 from rdscsi.model import Volume, VolumePage
@@ -80,5 +81,5 @@ def _tag(backend: Backend, record: VolumeRecord) -> Tag | None:
 async def _known_nodes(backend: Backend, records: "list[VolumeRecord]") -> Mapping[str, str]:
     """Resolve the short forms of node ids, as far as this journal has met them."""
     short = {node.node for record in records for node in _nodes(backend, record) if node.node.startswith("#")}
-    found = {one: await backend.journal.get_meta(publications.NODE_META + one) for one in short}
+    found = {one: await backend.journal.get_meta(NODE_META + one) for one in short}
     return {one: node_id for one, node_id in found.items() if node_id is not None}

@@ -7,6 +7,7 @@ from rdscsi.config import ControllerSettings
 from rdscsi.controller.controller import Controller, make_controller
 from rdscsi.controller.options import ControllerOptions
 from rdscsi.journal import Journal
+from rdscsi.kube import Nodes, in_cluster
 from rdscsi.operations import Operations
 from rdscsi.routeros.console import Console
 from rdscsi.routeros.device import Device, DeviceSettings
@@ -20,7 +21,7 @@ async def open_controller(
 ) -> AsyncIterator[Controller]:
     """Keep a controller while the body runs; nothing is sent before its `keep` runs. Needs a trio-asyncio loop.
 
-    Raises SettingsInvalid for key files that cannot be used.
+    Raises SettingsInvalid for key files that cannot be used, and for node-evidence=kubernetes outside of a pod.
     """
     async with open_ssh(_ssh(settings)) as transport:
         yield make_controller(
@@ -29,6 +30,7 @@ async def open_controller(
             operations=operations,
             options=_options(settings, cluster_id),
             settings=_device(settings, cluster_id),
+            evidence=Nodes(in_cluster()) if settings.node_evidence == "kubernetes" else None,
         )
 
 
@@ -77,4 +79,5 @@ def _options(settings: ControllerSettings, cluster_id: str) -> ControllerOptions
         default_capacity=settings.default_capacity,
         flush_delay=settings.flush_delay,
         abandon_after=settings.abandon_after,
+        cut_ends_io=settings.cut_ends_io,
     )

@@ -9,6 +9,7 @@ from rdscsi import names
 from rdscsi.controller import fencing
 from rdscsi.controller.backend import Backend, Seen
 from rdscsi.controller.catalogue import Entry
+from rdscsi.controller.evidence import NODE_META, Evidence, Witness
 from rdscsi.controller.overtaken import stamp
 from rdscsi.errors import AlreadyExists, NotFound, NotPermittedNow, OperationPending, Refused
 from rdscsi.journal import Json, Operation, VolumeRecord, changes
@@ -19,15 +20,13 @@ PUBLISH = "publish"
 UNPUBLISH = "unpublish"
 _LOOKS = 3
 
-NODE_META = "node."
-"""Meta keys that resolve the short form of a node id: `node.<hash>`."""
-
 
 class Publications:
     """Publishes and unpublishes the volumes of one backend."""
 
-    def __init__(self, backend: Backend) -> None:
+    def __init__(self, backend: Backend, evidence: Evidence | None = None) -> None:
         self._backend = backend
+        self._witness = Witness(backend, evidence)
 
     async def publish(self, request: PublishRequest) -> Mapping[str, str]:
         """Let a node reach a volume; return the publish_context, the same for as long as the node is in.
@@ -55,7 +54,7 @@ class Publications:
         record = await self._record(operation)
         seen = self._ready(record, await backend.entry(record.slot))
         try:
-            admission = self._admit(seen, request)
+            admission = await self._admit(seen, request)
         except (AlreadyExists, NotPermittedNow):
             seen = self._ready(record, await backend.look_at(record.slot))
             admission = await self._admitted_or_closed(operation, seen, request)
@@ -108,7 +107,8 @@ class Publications:
         entry = await backend.entry(record.slot)
         for _ in range(_LOOKS):
             seen = backend.seen(record, entry)
-            tag = fencing.dismiss(seen.tag, node_id, filesystem_seen=bool(seen.item.fs))
+            doubts = await self._witness.doubts_at_leaving(fencing.leaving(seen.tag, node_id), record.volume_id)
+            tag = fencing.dismiss(seen.tag, node_id, filesystem_seen=bool(seen.item.fs), doubts=doubts)
             if tag is None and seen.tag.active_nodes:
                 # Others are in, this node is not. Proven by a look: memory may be of before a loss (law 7).
                 entry = await backend.look_at(record.slot)
@@ -159,14 +159,14 @@ class Publications:
         """Refuse before an intent is written. A final refusal is told from a fresh look alone (law 7)."""
         backend = self._backend
         try:
-            self._admit(self._ready(record, await backend.entry(record.slot)), request)
+            await self._admit(self._ready(record, await backend.entry(record.slot)), request)
         except (AlreadyExists, NotPermittedNow):
-            self._admit(self._ready(record, await backend.look_at(record.slot)), request)
+            await self._admit(self._ready(record, await backend.look_at(record.slot)), request)
 
     async def _admitted_or_closed(self, operation: Operation, seen: Seen, request: PublishRequest) -> fencing.Admission:
         """Admit the node, or close the intent: another one came in while nobody looked, and this one never was."""
         try:
-            return self._admit(seen, request)
+            return await self._admit(seen, request)
         except (AlreadyExists, NotPermittedNow) as error:
             await operation.fail(error)
             raise
@@ -205,9 +205,18 @@ class Publications:
             )
         return seen
 
-    def _admit(self, seen: Seen, request: PublishRequest) -> fencing.Admission:
+    async def _admit(self, seen: Seen, request: PublishRequest) -> fencing.Admission:
         epoch = names.epoch(self._backend.entropy(10))
-        return fencing.admit(seen.tag, request, epoch, filesystem_seen=bool(seen.item.fs))
+        publication = seen.tag.publication
+        dirty = publication.dirty if publication is not None else ()
+        return fencing.admit(
+            seen.tag,
+            request,
+            epoch,
+            filesystem_seen=bool(seen.item.fs),
+            doubts=await self._witness.doubts(dirty, request.volume_id),
+            cut_suffices=self._witness.cut_suffices,
+        )
 
     def _context(self, record: VolumeRecord, tag: Tag) -> PublishContext:
         publication = tag.publication

@@ -13,7 +13,7 @@ from rdscsi.controller import creation, publications
 from rdscsi.controller.backend import Backend
 from rdscsi.controller.erasing import own_tag
 from rdscsi.controller.publications import Publications
-from rdscsi.errors import DriverError, NotFinal, NotFound, NotPermittedNow
+from rdscsi.errors import Abandoned, DriverError, NotFinal, NotFound, NotPermittedNow
 from rdscsi.journal import Operation, OperationRecord, VolumeRecord, asking, changes
 from rdscsi.operations import Operations
 from rdscsi.tags import parse_tag
@@ -26,7 +26,7 @@ Settle = Callable[[OperationRecord, Carry], Awaitable[None]]
 
 
 class Requests:
-    """Carries out wishes. `settle` takes up an open operation in the way that `ways`, or `abandon`, says for it."""
+    """Carries out wishes. `settle` takes up an open operation in the way that `ways` says for its kind."""
 
     def __init__(
         self,
@@ -36,14 +36,12 @@ class Requests:
         operations: Operations,
         settle: Settle,
         ways: Mapping[str, Carry],
-        abandon: Carry,
     ) -> None:
         self._backend = backend
         self._published = published
         self._operations = operations
         self._settle = settle
         self._settling_ways: Mapping[str, Carry] = {**ways, creation.KIND: partial(creation.carry_out, backend)}
-        self._abandon_way = abandon
         wishes = {
             asking.RETRY: self._retry,
             asking.ABANDON: self._abandon,
@@ -73,8 +71,11 @@ class Requests:
         elif found.kind != creation.KIND:
             raise NotPermittedNow(f"{found.kind} {found.id} is finished, never given up halfway")
         else:
-            await self._alone(wish, partial(self._settle, found, self._abandon_way))
+            await self._alone(wish, partial(self._settle, found, partial(self._undo, wish)))
             await self._told(wish, found)
+
+    async def _undo(self, wish: Operation, create: Operation) -> None:
+        await creation.undo(self._backend, create, Abandoned(f"{create.subject}: a person gave it up ({wish.id})"))
 
     async def _revoke(self, wish: Operation) -> None:
         """Cut a node (empty: every node) off, as an unpublish does; the next publish begins a new epoch."""

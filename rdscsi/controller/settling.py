@@ -47,7 +47,6 @@ class Settling:
             operations=operations,
             settle=self._carry_out,
             ways=ways,
-            abandon=self._abandon,
         )
         self._ways = {**ways, **wishes.ways}
 

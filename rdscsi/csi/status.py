@@ -32,6 +32,7 @@ CODES: Mapping[type[errors.DriverError], Status] = {
     errors.Busy: Status.ABORTED,
     errors.OperationPending: Status.ABORTED,
     errors.DeviceUnavailable: Status.UNAVAILABLE,
+    errors.ClusterUnavailable: Status.UNAVAILABLE,
     errors.OutcomeUnknown: Status.UNAVAILABLE,
     errors.UnexpectedAnswer: Status.UNAVAILABLE,
     errors.InventoryIncomplete: Status.UNAVAILABLE,

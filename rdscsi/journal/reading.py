@@ -61,6 +61,9 @@ class Situation:
             return f"runs now, attempt {operation.attempts}"
         if self.waits:
             return "the driver tries again as soon as it can act at all: see above what it waits for"
+        return ("left by an earlier start; " if former else "") + self._following(operation)
+
+    def _following(self, operation: OperationRecord) -> str:
         if _is_request(operation):
             return "the driver carries it out in its next round, within a minute"
         if operation.kind == _CREATE:

@@ -15,6 +15,7 @@ from typing import Protocol
 
 from rdscsi import __version__
 from rdscsi.probe import steps
+from rdscsi.probe.preflight import findings
 from rdscsi.probe.steps import Place, Step
 from rdscsi.probe.transcript import Exchange, Transcript, without_secrets
 
@@ -42,6 +43,7 @@ class Probe:
     tell: Tell
     size: int = 1 << 30
     channels: bool = False
+    user: str = ""
     run_name: str = field(default_factory=lambda: secrets.token_hex(3))
     exchanges: list[Exchange] = field(default_factory=list, init=False)
     partial: Transcript | None = field(default=None, init=False)
@@ -50,6 +52,7 @@ class Probe:
     async def walk(self) -> Transcript:
         """Everything that is agreed to. Raises ProbeFailed, CannotConnect."""
         await self._all(steps.reading(self.pool))
+        await self._preflight()
         place = self._place()
         try:
             if place is not None and await self._agreed(place):
@@ -59,6 +62,14 @@ class Probe:
         if self.channels and self.ask("The next steps open up to 25 channels at once, which may hang for a while."):
             await self._all(steps.channels())
         return self._transcript()
+
+    async def _preflight(self) -> None:
+        """Say what the driver would miss here; nothing of it ends the probe, and none of it is in the transcript."""
+        looks = [await self.door.run(step) for step in steps.looks(self.pool, self.user)]
+        found = findings(looks, self.pool, self.user)
+        self.tell("preflight: what the driver needs is here" if not found else "preflight:")
+        for sentence in found:
+            self.tell(f"  - {sentence}")
 
     async def _all(self, listed: Iterable[Step]) -> None:
         for step in listed:

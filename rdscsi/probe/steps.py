@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from rdscsi.routeros.quoting import number, quote
+from rdscsi.routeros.surveys import look
 
 PREFIX = "rdscsi-probe-"
 COMMENT = "made by rdscsi probe"
@@ -111,6 +112,13 @@ def _console() -> Iterator[Step]:
         yield Step(f"line-of-{length}", f':put [:len "{"x" * (length - 14)}"]', "how long a line may be")
     yield Step("utf-8", ':put "\u00e4"', "what bytes beyond ASCII do")
     yield Step("long-output", ':put "' + "y" * 2000 + '"', "whether :put wraps")
+
+
+def looks(pool: str, user: str) -> Iterator[Step]:
+    """What the driver looks at before it changes anything, and what the user's group grants."""
+    yield Step("look", look(pool, ""), "what the driver would miss")
+    find = f"[/user/group/find where name=[/user/get [/user/find where name={quote(user)}] group]]"
+    yield Step("policies", f":put [:tostr [/user/group/get {find} policy]]", "what the user may do")
 
 
 def writing(place: Place) -> Iterator[Step]:

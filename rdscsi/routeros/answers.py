@@ -63,10 +63,15 @@ class Pool:
 
 @dataclass(frozen=True, slots=True)
 class Leaf:
-    """A Btrfs subvolume or a file that bears a name of ours; `uuid` is empty for files."""
+    """A Btrfs subvolume or a file that bears a name of ours.
+
+    `uuid` is empty for files. `created` is the appliance's local time, as a subvolume's property shows it.
+    """
 
     name: str
     uuid: str = ""
+    read_only: bool = False
+    created: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +174,12 @@ def _pool(record: Record) -> Pool:
 
 
 def _leaf(record: Record) -> Leaf:
-    return Leaf(_text(record, "name").rpartition("/")[2], _text(record, "uuid"))
+    return Leaf(
+        _text(record, "name").rpartition("/")[2],
+        _text(record, "uuid"),
+        read_only=_flag(record, "read-only"),
+        created=_text(record, "creation-time"),
+    )
 
 
 def _text(record: Record, key: str) -> str:

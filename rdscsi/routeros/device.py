@@ -18,7 +18,7 @@ from rdscsi.names import Backing
 from rdscsi.routeros import lines, program, surveys
 from rdscsi.routeros.answers import Answer, parse_answer
 from rdscsi.routeros.console import Reply, RunTimeRefused
-from rdscsi.routeros.lines import Guard, NewVolume, Place
+from rdscsi.routeros.lines import Guard, NewSnapshot, NewVolume, Place
 from rdscsi.routeros.preflight import Look, pool_troubles, read_look, refused_policy, version_mistakes
 from rdscsi.routeros.program import Program
 from rdscsi.routeros.uptime import Sighting, Window
@@ -195,8 +195,18 @@ class Device:
     # --- volumes
 
     async def create(self, volume: NewVolume) -> Answer:
-        """Send the create line; the answer shows the slot's item and the pool."""
-        return await self._mutate(volume.slot, lambda guard: self._program.create(guard, volume))
+        """Send the create line; the answer shows the slot's item and the pool.
+
+        Nothing may happen to the origin of a copy meanwhile either, so its slot is waited for and unsettled too.
+        """
+        also = (volume.origin.backing.slot,) if volume.origin is not None else ()
+        return await self._mutate(volume.slot, lambda guard: self._program.create(guard, volume), *also)
+
+    async def snapshot(self, new: NewSnapshot) -> Answer:
+        """Send the snapshot line; the answer shows the snapshot if it is there, the volume's item and the pool."""
+        return await self._mutate(
+            new.backing.slot, lambda guard: self._program.snapshot(guard, new), new.origin.backing.slot
+        )
 
     async def publish(self, slot: str, *, old_tag: str, new_tag: str, subnqn: str, trsvcid: int) -> Answer:
         """Send the publish line; the answer shows the slot's item."""
@@ -251,25 +261,29 @@ class Device:
             return 0.0
         return float(max(0, bound - self._sighting.at_least(trio.current_time())))
 
-    async def _mutate(self, slot: str, render: Callable[[Guard], str]) -> Answer:
-        await self.wait_settled(slot)
+    async def _mutate(self, slot: str, render: Callable[[Guard], str], *also: str) -> Answer:
+        slots = (slot, *also)
+        for one in slots:
+            await self.wait_settled(one)
         self.may_act()
         guard = self._guard(self._window())
         line = render(guard)
         # Before it is sent, so that a cancellation leaves the slot unsettled too. Windows count whole seconds: a check
         # may pass until one second after their end.
-        self._unsettled[slot] = guard.window.not_after + math.ceil(self.settings.longest_statement) + 1
+        until = guard.window.not_after + math.ceil(self.settings.longest_statement) + 1
+        self._unsettled.update(dict.fromkeys(slots, until))
         try:
             answer = await self._run(line, guard)
         except (Refused, DeviceUnavailable, Fenced, OutOfWindow, Changed):
-            self._settled(slot)
+            self._settled(slots)
             raise
-        self._settled(slot)
+        self._settled(slots)
         return answer
 
-    def _settled(self, slot: str) -> None:
-        """The line for this slot has ended. A reboot that its answer showed has settled everything already."""
-        self._unsettled.pop(slot, None)
+    def _settled(self, slots: tuple[str, ...]) -> None:
+        """The line for these slots has ended. A reboot that its answer showed has settled everything already."""
+        for slot in slots:
+            self._unsettled.pop(slot, None)
 
     def _guard(self, window: Window) -> Guard:
         if self._marker is None:

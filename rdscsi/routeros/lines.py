@@ -14,10 +14,10 @@ would hide inside `where`.
 """
 
 import itertools
-from collections.abc import Iterable
 from dataclasses import dataclass
 
-from rdscsi.names import Backing
+from rdscsi.names import Backing, SnapshotBacking
+from rdscsi.routeros.phrases import for_each, joined, print_disks, print_pool, record, refuse_if, wait_until, when
 from rdscsi.routeros.quoting import number, quote
 from rdscsi.routeros.uptime import Window, render_uptime
 
@@ -29,6 +29,8 @@ CHANGED = "rdscsi:changed"
 
 UPTIME = "[/system/resource/get uptime]"
 TELL_UPTIME = f':local zt {UPTIME}; :put ("U " . $zt)'
+TELL_OFFSET = ':put ("F gmt-offset=" . [/system/clock/get gmt-offset])'
+"""Subvolumes tell when they were made in the appliance's local time."""
 AGAIN = (
     f':if ([:len [/disk/find where slot=$zk and comment=$zm]]!=1) do={{:error "{FENCED}"}}',
     f":set zt {UPTIME}",
@@ -37,7 +39,6 @@ AGAIN = (
 """The checks directly before a mutating statement; the object's own comes between them and the statement (`_one`)."""
 
 _EXPLICIT = "mount-filesystem=no smb-sharing=no nfs-sharing=no media-sharing=no iscsi-export=no nvme-tcp-export=no"
-_POLLS = 40  # of 250 ms: how long a line waits for the appliance to show what it was told
 _ITEM = "/disk/find where slot=$zs"
 
 
@@ -73,7 +74,7 @@ class Guard:
             f":local zy {render_uptime(self.window.not_after)}",
             ':local zq ""',
             *AGAIN,
-            _refuse_if("[:len [/disk/find where slot=$zk]]!=1", FENCED),  # two markers, two leaders: nobody acts
+            refuse_if("[:len [/disk/find where slot=$zk]]!=1", FENCED),  # two markers, two leaders: nobody acts
             _pool_check("$zp", self.place),
         ]
 
@@ -85,19 +86,52 @@ def pool_check(place: Place) -> str:
 
 def _pool_check(slot: str, place: Place) -> str:
     find = f"/disk/find where slot={slot} and mounted=yes and fs-uuid={quote(place.fs_uuid)}"
-    return _refuse_if(f"[:len [{find}]]!=1", POOL_GONE)
+    return refuse_if(f"[:len [{find}]]!=1", POOL_GONE)
 
 
 def window_check(window: Window) -> str:
     """Refuse outside the window: a line from before a reboot, or one that outlived its sender's patience."""
     early = f"({UPTIME}<{render_uptime(window.not_before)})"
     late = f"({UPTIME}>{render_uptime(window.not_after)})"
-    return _refuse_if(f"{early} or {late}", OUT_OF_WINDOW)
+    return refuse_if(f"{early} or {late}", OUT_OF_WINDOW)
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """What a subvolume is to be a copy of: a volume's backing object, or a snapshot's, which is read-only.
+
+    The copy is made only while the origin is that: a volume's item of this size in its slot, or a snapshot still
+    read-only. A copy's file is as large as the origin's, and is grown where more is asked for.
+    """
+
+    backing: Backing
+    size_bytes: int
+    read_only: bool
+
+    def there(self) -> str:
+        """The condition that the origin is what it is taken for."""
+        find = f"/disk/btrfs/subvolume/find where fs=$zl and name={quote(self.backing.name)}"
+        if self.read_only:
+            return f"[:len [{find} and read-only=yes]]=1"
+        item = f"/disk/find where slot={quote(self.backing.slot)} and size={number(self.size_bytes)}"
+        return f"([:len [{find}]]=1) and ([:len [{item}]]=1)"
+
+
+@dataclass(frozen=True, slots=True)
+class NewSnapshot:
+    """What a snapshot puts on the appliance: nothing but a subvolume, whose name tells all. `origin` is a volume."""
+
+    backing: SnapshotBacking
+    origin: Origin
+    keep_free_bytes: int
 
 
 @dataclass(frozen=True, slots=True)
 class NewVolume:
-    """What a create puts on the appliance. `creating` and `ready` are tags whose backing uuid is still to be added."""
+    """What a create puts on the appliance. `creating` and `ready` are tags whose backing uuid is still to be added.
+
+    With an `origin` it is filled with that, else empty.
+    """
 
     slot: str
     backing: Backing
@@ -106,6 +140,7 @@ class NewVolume:
     creating: str
     ready: str
     keep_free_bytes: int
+    origin: Origin | None = None
 
 
 def create(guard: Guard, volume: NewVolume) -> str:
@@ -113,41 +148,63 @@ def create(guard: Guard, volume: NewVolume) -> str:
 
     An item that is in the slot already is left as it is, unless it is this very create, half made.
     """
-    place = guard.place
+    place, origin = guard.place, volume.origin
+    size = number(volume.size_bytes)
+    file_size = f"file-size={size} " if origin is None else ""  # a file that is there is attached as it is
     end = _common_end(volume.creating, volume.ready)
     creating, ready = (quote(tag.removesuffix(end)) for tag in (volume.creating, volume.ready))
     verified = (
-        f"{_ITEM} and comment=$zc and size={number(volume.size_bytes)} and block-device=yes "
-        "and nvme-tcp-export=no and mount-filesystem=no"
+        f"{_ITEM} and comment=$zc and size={size} and block-device=yes and nvme-tcp-export=no and mount-filesystem=no"
     )
     make = [
         *_enough_space(volume.size_bytes + volume.keep_free_bytes),
         *_drop_leftover(place),
-        *_make_directory(place),
+        *_make_directory(place, origin),
         *_uuid(place),
         *AGAIN,
-        f"/disk/add type=file slot=$zs file-path=$zf file-size={number(volume.size_bytes)} {_EXPLICIT} "
-        "comment=($zc . $zx . $zu)",
+        f"/disk/add type=file slot=$zs file-path=$zf {file_size}{_EXPLICIT} comment=($zc . $zx . $zu)",
     ]
+    grow = _one(f"{_ITEM} and comment=$zc and size<{size}", f"/disk/set $zq file-size={size}")
     finish = [
         *_uuid_of("$zq", place),
         ":set zc ($zc . $zx . $zu)",
-        _if(
+        when(
             f"[:len [{_ITEM} and comment=$zc]]=1",
             [
-                *_wait_until(verified),
+                *(grow if origin is not None else ()),
+                *wait_until(verified),
                 *_one(verified, f"/disk/set $zq comment=({ready} . $zx . $zu)"),
             ],
         ),
     ]
-    return _line(
+    return joined(
         guard.open(),
         _object(volume.slot),
         _backing(place, volume.backing, volume.file_path),
         [f":local zc {creating}", f":local zx {quote(end)}", ':local zu ""'],
-        [_if(f"[:len [{_ITEM}]]=0", make)],
-        [f":set zq [{_leaf(place)}]", _if("[:len $zq]=1", finish)],
+        [when(f"[:len [{_ITEM}]]=0", make)],
+        [f":set zq [{_leaf(place)}]", when("[:len $zq]=1", finish)],
         [print_disks("slot=$zs"), _print_leaf(place), print_pool()],
+    )
+
+
+def snapshot(guard: Guard, new: NewSnapshot) -> str:
+    """Make a read-only snapshot of a volume, unless it is there: one statement, so that it is whole or not at all.
+
+    The last looks show it, and the volume after it: a size that is the same there was the same when it was taken.
+    """
+    place, origin = guard.place, new.origin
+    make = [
+        *_enough_space(new.backing.size_bytes + new.keep_free_bytes),
+        *AGAIN,
+        when(origin.there(), [_copy(place, origin, "yes")]),
+    ]
+    return joined(
+        guard.open(),
+        _object(origin.backing.slot),
+        [f":local zl {quote(place.fs_label)}", f":local zb {quote(new.backing.name)}"],
+        [when(f"[:len [{_leaf(place)}]]=0", make)],
+        [print_disks("slot=$zs"), _print_leaf(place), print_pool(), TELL_OFFSET],
     )
 
 
@@ -155,7 +212,7 @@ def publish(guard: Guard, slot_name: str, old_tag: str, new_tag: str, subnqn: st
     """Tag first, then name, then export. An export under any other NQN is switched off before (law 8)."""
     nqn = "nvme-tcp-server-nqn"
     off = f"{_ITEM} and comment=$zn and nvme-tcp-export=no"
-    return _line(
+    return joined(
         guard.open(),
         _object(slot_name),
         _tags(old_tag, new_tag),
@@ -173,7 +230,7 @@ def publish(guard: Guard, slot_name: str, old_tag: str, new_tag: str, subnqn: st
 
 def unpublish(guard: Guard, slot_name: str, old_tag: str, new_tag: str) -> str:
     """Cut: the export goes off in a statement of its own, and only then does the tag tell so."""
-    return _line(
+    return joined(
         guard.open(),
         _object(slot_name),
         _tags(old_tag, new_tag),
@@ -187,14 +244,14 @@ def expand(guard: Guard, slot_name: str, old_tag: str, new_tag: str, size_bytes:
     """Tag the new size, then grow the file; never shrink."""
     smaller = f"size<{number(size_bytes)}"
     small = f"{_ITEM} and comment=$zn and {smaller}"
-    return _line(
+    return joined(
         guard.open(),
         _object(slot_name),
         _tags(old_tag, new_tag),
-        [_if(f"[:len [{_ITEM} and comment=$zo and {smaller}]]=1", _enough_space(need_free_bytes))],
+        [when(f"[:len [{_ITEM} and comment=$zo and {smaller}]]=1", _enough_space(need_free_bytes))],
         _retag(_ITEM),
         _one(small, f"/disk/set $zq file-size={number(size_bytes)}"),
-        [_if(f"[:len [{_ITEM} and comment=$zn]]=1", _wait_until(f"{_ITEM} and size>={number(size_bytes)}"))],
+        [when(f"[:len [{_ITEM} and comment=$zn]]=1", wait_until(f"{_ITEM} and size>={number(size_bytes)}"))],
         [print_disks("slot=$zs"), print_pool()],
     )
 
@@ -207,7 +264,7 @@ def remove(guard: Guard, slot_name: str, backing: Backing, file_path: str, old_t
     """
     off = f"{_ITEM} and nvme-tcp-export=no"
     item = [*_tags(old_tag, new_tag), *_retag(off), *_one(f"{off} and comment=$zn", "/disk/remove $zq")]
-    return _line(
+    return joined(
         guard.open(),
         _object(slot_name),
         item if new_tag else [],
@@ -221,11 +278,11 @@ def add_again(guard: Guard, slot_name: str, backing: Backing, file_path: str, ta
     """Add the item of a committed volume whose backing object outlived it (law 13). The file keeps its content."""
     lone = f"([:len [{_ITEM}]]=0) and {_UNUSED} and ([:len $zq]=1)"
     add = f"/disk/add type=file slot=$zs file-path=$zf {_EXPLICIT} comment={quote(tag)}"
-    return _line(
+    return joined(
         guard.open(),
         _object(slot_name),
         _backing(guard.place, backing, file_path),
-        [f":set zq [{_leaf(guard.place)}]", *AGAIN, _if(lone, [add])],
+        [f":set zq [{_leaf(guard.place)}]", *AGAIN, when(lone, [add])],
         [print_disks("slot=$zs"), _print_leaf(guard.place)],
     )
 
@@ -234,7 +291,7 @@ def observe(guard: Guard, slot_name: str, backing: Backing | None, file_path: st
     """Print the item in a slot, if any, and one create's backing object, under proof of marker, pool and window."""
     object_of_it = _backing(guard.place, backing, file_path) if backing is not None else []
     leaf = [_print_leaf(guard.place)] if backing is not None else []
-    return _line(guard.open(), _object(slot_name), object_of_it, [print_disks("slot=$zs")], leaf, [print_pool()])
+    return joined(guard.open(), _object(slot_name), object_of_it, [print_disks("slot=$zs")], leaf, [print_pool()])
 
 
 def _object(slot_name: str) -> list[str]:
@@ -254,16 +311,16 @@ def _backing(place: Place, backing: Backing, file_path: str) -> list[str]:
 
 def _one(find: str, statement: str) -> list[str]:
     """Carry out a statement on `$zq`, the one item that a look directly before it finds; otherwise do nothing."""
-    return [*AGAIN, f":set zq [{find}]", _if("[:len $zq]=1", [statement])]
+    return [*AGAIN, f":set zq [{find}]", when("[:len $zq]=1", [statement])]
 
 
 def _retag(find: str) -> list[str]:
-    return [_if("$zo!=$zn", _one(f"{find} and comment=$zo", "/disk/set $zq comment=$zn"))]
+    return [when("$zo!=$zn", _one(f"{find} and comment=$zo", "/disk/set $zq comment=$zn"))]
 
 
 def _enough_space(need_free_bytes: int) -> list[str]:
     find = f"/disk/find where slot=$zp and free>={number(need_free_bytes)}"
-    return [_refuse_if(f"[:len [{find}]]!=1", NO_SPACE)]
+    return [refuse_if(f"[:len [{find}]]!=1", NO_SPACE)]
 
 
 _UNUSED = "([:len [/disk/find where file-path=$zf]]=0) and ([:len [/disk/find where file-path=$zg]]=0)"
@@ -274,15 +331,26 @@ def _drop_leftover(place: Place) -> list[str]:
     """Remove this create's own backing object, unless a disk item uses it. Its name proves whose it is."""
     menu = "/disk/btrfs/subvolume" if place.btrfs else "/file"
     # Files are looked for before the checks: on a full appliance that look takes longer than a statement may.
-    remove = [f":set zq [{_leaf(place)}]", *AGAIN, _if("[:len $zq]=1", [f"{menu}/remove $zq"])]
-    return [_if(_UNUSED, remove)]
+    remove = [f":set zq [{_leaf(place)}]", *AGAIN, when("[:len $zq]=1", [f"{menu}/remove $zq"])]
+    return [when(_UNUSED, remove)]
 
 
-def _make_directory(place: Place) -> list[str]:
+def _make_directory(place: Place, origin: Origin | None) -> list[str]:
     if not place.btrfs:
         return []
-    name = f"({quote(place.directory + '/')} . $zb)" if place.directory else "$zb"
-    return [*AGAIN, f"/disk/btrfs/subvolume/add fs=$zl name={name}"]
+    if origin is not None:
+        return [*AGAIN, refuse_if(f"!({origin.there()})", CHANGED), _copy(place, origin, "no")]
+    return [*AGAIN, f"/disk/btrfs/subvolume/add fs=$zl name={_full_name(place, '$zb')}"]
+
+
+def _copy(place: Place, origin: Origin, read_only: str) -> str:
+    """The statement that makes the subvolume `zb` a copy of another one; Btrfs does it at once and as a whole."""
+    parent = _full_name(place, quote(origin.backing.name))
+    return f"/disk/btrfs/subvolume/add fs=$zl parent={parent} read-only={read_only} name={_full_name(place, '$zb')}"
+
+
+def _full_name(place: Place, leaf: str) -> str:
+    return f"({quote(place.directory + '/')} . {leaf})" if place.directory else leaf
 
 
 def _leaf(place: Place) -> str:
@@ -301,49 +369,13 @@ def _uuid_of(found: str, place: Place) -> list[str]:
     return [f":set zu [/disk/btrfs/subvolume/get {found} uuid]"] if place.btrfs else []
 
 
-def print_disks(where: str) -> str:
-    """Print each matching disk item as a record."""
-    return _for_each(f"/disk/find where {where}", [_record("I", "/disk/get $zi")])
-
-
-def print_pool() -> str:
-    """Print the pool's disk item as a record; in a guarded line only."""
-    return _for_each("/disk/find where slot=$zp", [_record("P", "/disk/get $zi")])
-
-
 def _print_leaf(place: Place) -> str:
     """Print the backing object of one create, if it is there, as a record."""
     menu = "/disk/btrfs/subvolume" if place.btrfs else "/file"
-    return _for_each(_leaf(place), [_record("L", f"{menu}/get $zi")])
-
-
-def _record(letter: str, get: str) -> str:
-    return f':put ("{letter} " . [:serialize to=json value=[{get}] options=json.no-string-conversion])'
-
-
-def _wait_until(find: str) -> list[str]:
-    """Wait until a look finds something, or patience is over: the print at the line's end tells which."""
-    waiting = f"([:len [{find}]]=0) and ($zw<{_POLLS})"
-    return [":local zw 0", f":while ({waiting}) do={{:delay 250ms; :set zw ($zw+1)}}"]
-
-
-def _refuse_if(condition: str, reason: str) -> str:
-    return f':if ({condition}) do={{:error "{reason}"}}'
-
-
-def _if(condition: str, then: list[str]) -> str:
-    return f":if ({condition}) do={{{';'.join(then)}}}"
-
-
-def _for_each(find: str, body: list[str]) -> str:
-    return f":foreach zi in=[{find}] do={{{';'.join(body)}}}"
+    return for_each(_leaf(place), [record("L", f"{menu}/get $zi")])
 
 
 def _common_end(first: str, second: str) -> str:
     alike = itertools.takewhile(lambda pair: pair[0] == pair[1], zip(reversed(first), reversed(second), strict=False))
     length = sum(1 for _ in alike)
     return first[len(first) - length :]
-
-
-def _line(*parts: Iterable[str]) -> str:
-    return ";".join(statement for part in parts for statement in part)

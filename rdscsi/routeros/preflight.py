@@ -69,9 +69,7 @@ def pool_troubles(look: Look, pool_slot: str, base_path: str) -> list[str]:
     """Tell what is wrong with the pool at the moment; it may pass, so nothing here is a wrong setting."""
     pool = look.pool
     if pool is None:
-        return [
-            f"pool-slot: no disk of the appliance has the slot {pool_slot!r}; set it to a slot that /disk/print shows"
-        ]
+        return [f"pool-slot: no disk of the appliance has the slot {pool_slot!r}; set it to one that /disk/print shows"]
     at = f"/disk {pool_slot!r}"
     troubles = []
     if not pool.mounted:

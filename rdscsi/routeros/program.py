@@ -9,6 +9,7 @@ from typing import Protocol
 from rdscsi.names import Backing
 from rdscsi.routeros.lines import (
     Guard,
+    NewSnapshot,
     NewVolume,
     Place,
     add_again,
@@ -17,6 +18,7 @@ from rdscsi.routeros.lines import (
     observe,
     publish,
     remove,
+    snapshot,
     unpublish,
 )
 from rdscsi.routeros.surveys import first_marker, inventory, look, move_token, unguarded_inventory
@@ -34,6 +36,7 @@ __all__ = [
     "observe",
     "publish",
     "remove",
+    "snapshot",
     "unguarded_inventory",
     "unpublish",
 ]
@@ -55,6 +58,8 @@ class Program(Protocol):
     def observe(self, guard: Guard, slot_name: str, backing: Backing | None, file_path: str) -> str: ...
 
     def create(self, guard: Guard, volume: NewVolume) -> str: ...
+
+    def snapshot(self, guard: Guard, new: NewSnapshot) -> str: ...
 
     def publish(self, guard: Guard, slot_name: str, old_tag: str, new_tag: str, subnqn: str, trsvcid: int) -> str: ...
 

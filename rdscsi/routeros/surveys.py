@@ -6,14 +6,14 @@ on the marker that the survey showed.
 
 from rdscsi.routeros.lines import (
     POOL_GONE,
+    TELL_OFFSET,
     TELL_UPTIME,
     Guard,
     Place,
     pool_check,
-    print_disks,
-    print_pool,
     window_check,
 )
+from rdscsi.routeros.phrases import print_disks, print_pool
 from rdscsi.routeros.quoting import number, quote
 from rdscsi.routeros.uptime import Window
 
@@ -39,7 +39,7 @@ def look(pool_slot: str, marker_slot: str) -> str:
 
 def inventory(guard: Guard, slot_prefix: str) -> str:
     """Print every disk item and backing object of this cluster, under proof of marker, pool and window."""
-    return "; ".join([*guard.open(), *_ours(guard.place, slot_prefix), print_pool()])
+    return "; ".join([*guard.open(), *_ours(guard.place, slot_prefix), print_pool(), TELL_OFFSET])
 
 
 def unguarded_inventory(place: Place, slot_prefix: str) -> str:
@@ -82,17 +82,21 @@ def move_token(place: Place, window: Window, marker_slot: str, old: str, new: st
 
 
 def _ours(place: Place, slot_prefix: str) -> list[str]:
-    """Compare prefixes by `:pick`: regular expressions need escapes that differ between contexts."""
+    """Compare prefixes by `:pick`: regular expressions need escapes that differ between contexts.
+
+    Subvolumes are a volume's or a snapshot's, whatever letter comes before the cluster's key.
+    """
     disks = _picked('/disk/find where type="file"', "/disk/get $zi", "slot", slot_prefix, "I")
     if place.btrfs:
         found = f"/disk/btrfs/subvolume/find where fs={quote(place.fs_label)}"
-        return [disks, _picked(found, "/disk/btrfs/subvolume/get $zi", "name", slot_prefix, "L")]
+        get = "/disk/btrfs/subvolume/get $zi"
+        return [disks, _picked(found, get, "name", slot_prefix[1:], "L", first=1)]
     return [disks, _picked("/file/find", "/file/get $zi", "name", f"{place.base_path}/{slot_prefix}", "L")]
 
 
-def _picked(find: str, get: str, name: str, prefix: str, letter: str) -> str:
+def _picked(find: str, get: str, name: str, prefix: str, letter: str, *, first: int = 0) -> str:
     shown = f':put ("{letter} " . [:serialize to=json value=[{get}] options=json.no-string-conversion])'
-    picked = f"[:pick [{get} {name}] 0 {number(len(prefix))}]={quote(prefix)}"
+    picked = f"[:pick [{get} {name}] {first} {number(first + len(prefix))}]={quote(prefix)}"
     return f":foreach zi in=[{find}] do={{:if ({picked}) do={{{shown}}}}}"
 
 

@@ -43,11 +43,20 @@ class Schedule:
     fast: bool = False
 
 
+class Ended(enum.StrEnum):
+    """How the struck call ended: with a final answer or another one, or together with its process."""
+
+    FINAL = "final"
+    OPEN = "open"
+    KILLED = "killed"
+
+
 @dataclass(slots=True)
 class Outcome:
     """What came of it."""
 
     counting: Counting
+    ended: Ended
     wrong: list[str] = field(default_factory=list)
     not_struck: int = 0
 
@@ -74,6 +83,7 @@ class _Run:
         self.schedule = schedule
         self.promises = Promises()
         self.final = False
+        self.ended = Ended.KILLED
         self.wrong: list[str] = []
         self.before = Holdings({}, frozenset())
 
@@ -91,7 +101,7 @@ class _Run:
                 await self._react(process)
                 await trio.sleep(SETTLED_AFTER)
                 self.wrong += await violations(world.machine, process.journal, self.promises, self.before)
-        return Outcome(counting, self.wrong, not_struck)
+        return Outcome(counting, self.ended, self.wrong, not_struck)
 
     async def _struck(self, process: Process) -> None:
         for step in self.schedule.scenario.before:
@@ -101,6 +111,7 @@ class _Run:
         self.before = holdings(self.world.machine)
         self.world.strikes.arm(self.schedule.strikes)
         self.final = await self._called(process)
+        self.ended = Ended.FINAL if self.final else Ended.OPEN
         if not self.final and not self.schedule.restart:
             await self._react(process)
             await trio.sleep(SETTLED_AFTER)
@@ -145,6 +156,17 @@ class _Run:
                 self.wrong.append(f"no final answer within {PATIENCE:g} s: {type(error).__name__}: {error}")
 
 
-def reactions() -> Iterator[tuple[Reaction, bool]]:
-    """Every reaction, in the same process and after a restart."""
-    return itertools.product(Reaction, (False, True))
+def run_all(schedule: Schedule) -> Iterator[tuple[Schedule, Outcome]]:
+    """Run a schedule with every reaction, in the same process and after a restart.
+
+    What would be the same run once more is left out: a final answer is met by no reaction, and a process that was
+    killed is followed by another one in any case.
+    """
+    first = run(schedule)
+    yield schedule, first
+    reactions = () if first.ended is Ended.FINAL else tuple(Reaction)
+    restarts = (False, True) if first.ended is Ended.OPEN else (False,)
+    for reaction, restart in itertools.product(reactions, restarts):
+        other = replace(schedule, reaction=reaction, restart=restart)
+        if other != schedule:
+            yield other, run(other)

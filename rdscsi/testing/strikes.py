@@ -174,6 +174,7 @@ class Strikes:
     def _falls(self, strike: Strike) -> Strike:
         self._pending.pop(0)
         self.fallen.append(strike)
+        self.counting = Counting()
         return strike
 
     def _strike_line(self, strike: Strike) -> None:

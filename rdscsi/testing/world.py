@@ -21,6 +21,7 @@ import trio
 
 from rdscsi import names
 from rdscsi.controller.controller import Controller, make_controller
+from rdscsi.controller.evidence import Evidence
 from rdscsi.controller.options import ControllerOptions
 from rdscsi.journal import Journal, Precautions, open_journal
 from rdscsi.journal.health import JOURNAL_ID_KEY
@@ -83,7 +84,9 @@ class World:
         seed: int = 0,
         connections: int = 4,
         delay: Callable[[random.Random], float] = lambda _: 0.0,
+        evidence: Evidence | None = None,
     ) -> None:
+        self.evidence = evidence
         self.directory = directory
         self.options = options
         self.settings = replace(settings, flush_delay=options.flush_delay)
@@ -183,6 +186,7 @@ class World:
             options=self.options,
             settings=self.settings,
             program=self.machine.program,
+            evidence=self.evidence,
             now=wall_clock,
             entropy=self.random.randbytes,
         )

@@ -7,6 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rdscsi.controller.boots import Boot, parse_boot, render_boot
+from rdscsi.controller.catalogue import Entry
+from rdscsi.controller.creation import made
 from rdscsi.controller.judgement import LOST, Facts, Verdict, judge
 from rdscsi.journal import VolumeRecord
 from rdscsi.routeros.answers import DiskItem
@@ -108,6 +110,12 @@ def test_what_cannot_be_made_good_is_quarantined_as_lost(seen: Facts) -> None:
     judgement = judge(seen)
     assert judgement.verdict is Verdict.QUARANTINE
     assert judgement.reason.startswith(LOST)
+
+
+def test_a_volume_without_its_file_was_not_made() -> None:
+    shown = Entry(SLOT, item=item(READY), tag=READY)
+    assert not made(RECORD, shown, 1 << 30)
+    assert made(RECORD, replace(shown, backings=frozenset({CREATE})), 1 << 30)
 
 
 BOOT = Boot(1_700_000_000.0, 1_700_003_600.0)

@@ -133,6 +133,7 @@ async def test_the_next_node_waits_for_a_cut_that_a_repair_made(forgetful: World
         await process.controller.unpublish_volume(volume.volume_id, NODE_A)
         await trio.sleep(FLUSH - 5)
         assert forgetful.appliance.reboot() > 0
+        forgetful.faults.add("drop-before", contains="nvme-tcp-export=no", times=2)  # so that the repair is late
         while _disk(forgetful, volume.volume_id).exported:  # type: ignore[union-attr]
             await trio.sleep(0.25)
         cut_at = trio.current_time()

@@ -43,6 +43,23 @@ async def test_a_volume_whose_tag_went_back_to_creating_is_not_undone_for_want_o
         assert await settle(lambda: process.controller.create_volume(large)) == volume
 
 
+async def test_what_another_journal_began_is_not_undone_when_it_cannot_be_finished(
+    world: World, autojump_clock: MockClock
+) -> None:
+    """Finding 5: it may have been acknowledged, and this journal does not know."""
+    async with world.process() as process:
+        volume = await process.controller.create_volume(wish("pvc-1"))
+    _edit(world, volume.volume_id, "v ready", "v creating", "gen=2", "gen=1")
+    before = holdings(world.machine)
+    async with world.process(world.directory / "fresh.db") as process:
+        world.faults.add(Fault("refuse", text="failure: no"), contains="/disk/add")
+        with pytest.raises(NotFinal, match="another journal"):
+            await process.controller.create_volume(wish("pvc-1"))
+        assert holdings(world.machine) == before
+        await trio.sleep(world.options.abandon_after + 120)
+        assert holdings(world.machine) == before
+
+
 async def test_an_old_open_create_does_not_erase_the_volume_in_use(world: World, autojump_clock: MockClock) -> None:
     """Finding 5: nobody asks for it again, because everybody has it."""
     async with world.process() as process:

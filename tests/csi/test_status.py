@@ -66,6 +66,7 @@ def test_every_error_of_the_taxonomy_has_a_line_of_its_own_in_the_table() -> Non
         (errors.Busy, "ABORTED"),
         (errors.OperationPending, "ABORTED"),
         (errors.DeviceUnavailable, "UNAVAILABLE"),
+        (errors.ClusterUnavailable, "UNAVAILABLE"),
         (errors.NotSupported, "UNIMPLEMENTED"),
     ],
 )

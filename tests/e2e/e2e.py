@@ -4,6 +4,9 @@ python tests/e2e/e2e.py build         build what is missing
 python tests/e2e/e2e.py up            start the cluster, with the driver and a simulated RDS, and leave it running
 python tests/e2e/e2e.py down          end it and clear up, whatever state it is in
 python tests/e2e/e2e.py run [NAME…]   start it, run the suite (or these scenarios), take it down
+
+It needs root, Go (as deploy/setup finds it) and Debian's iproute2, util-linux, mount, procps, e2fsprogs, xfsprogs for
+the nodes; gcc, libc6-dev, pkg-config, libseccomp-dev for runc; apt and dpkg for the images; git for the upgrade.
 """
 
 import argparse
@@ -16,9 +19,10 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from cluster import build, catalogue, driver, evidence, places, world
+from cluster import build, catalogue, driver, evidence, places, previous, world
 from cluster.programs_in import InitFailed
 from suite import measures, running, upstream
+from suite.scenario import Wrong
 
 WHAT_TO_TRY = """
 kubectl for this cluster is {kubectl}. What to try:
@@ -30,7 +34,15 @@ kubectl for this cluster is {kubectl}. What to try:
 make cluster-down ends it.
 """
 
-EXPECTED = (build.BuildFailed, world.ClusterFailed, InitFailed, subprocess.SubprocessError, RuntimeError, OSError)
+EXPECTED = (
+    build.BuildFailed,
+    Wrong,
+    world.ClusterFailed,
+    InitFailed,
+    subprocess.SubprocessError,
+    RuntimeError,
+    OSError,
+)
 
 
 class Stopwatch:
@@ -116,10 +128,13 @@ def _run(
         return 0 if _tests(chosen, world.find(state, programs), clock) else 1
     held, leash = os.pipe()  # the cluster ends when the other end closes, however this process ends
     try:
-        image = driver.build_image()
-        clock.tell("the driver's image is built")
-        started = world.up(state, programs, [*archives, image], leash=held, tell=clock.tell)
-        install(started, driver.Appliance(latency=chosen.latency), clock)
+        before = previous.find() if _begins_before(chosen) else None
+        own = [driver.build_image()]
+        if before:
+            own.append(before.image)
+        clock.tell("the driver's image is built" + (f", and that of {before.commit[:12]}" if before else ""))
+        started = world.up(state, programs, [*archives, *own], leash=held, tell=clock.tell)
+        install(started, driver.Appliance(latency=chosen.latency), clock, before)
         well = _tests(chosen, started, clock)
     except BaseException:
         evidence.collect(world.World(state, programs), "run")
@@ -140,10 +155,23 @@ def _tests(chosen: argparse.Namespace, started: world.World, clock: Stopwatch) -
     return running.run(started, chosen.scenarios, clock.tell)
 
 
-def install(started: world.World, appliance: driver.Appliance, clock: Stopwatch) -> None:
-    """Start a simulated RDS and install the driver by its chart."""
+def _begins_before(chosen: argparse.Namespace) -> bool:
+    """Whether the run begins with an upgrade from the commit before."""
+    return chosen.verb == "run" and any(one.name == "upgraded_under_load" for one in running.find(chosen.scenarios))
+
+
+def install(
+    started: world.World,
+    appliance: driver.Appliance,
+    clock: Stopwatch,
+    before: previous.Previous | None = None,
+) -> None:
+    """Start a simulated RDS and install the driver by its chart, or that of an earlier commit."""
     driver.start_appliance(started, appliance)
-    driver.install(started, driver.values(started))
+    if before:
+        driver.install(started, driver.values(started, previous.TAG), before.checkout)
+    else:
+        driver.install(started, driver.values(started))
     clock.tell("the driver is installed and registered on every node")
 
 

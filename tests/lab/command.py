@@ -93,7 +93,8 @@ def parser() -> argparse.ArgumentParser:
     down = _verb(verbs, "down", stop, "power off and remove machines")
     _verb(verbs, "list", show, "the machines that are running")
     test = _verb(verbs, "test", run_tests, "run the tests of `make lab`; behind -- more arguments for pytest")
-    test.add_argument("parts", nargs="*", metavar="PART", help="tool, guest, nodes; default: all")
+    test.add_argument("parts", nargs="*", metavar="PART", help="tool, guest, nodes; default: these three")
+    test.add_argument("--all", action="store_true", help="the slow tests too")
     for verb in (run, shell, up):
         _add_options(verb)
     for verb in (run, execute):
@@ -286,7 +287,7 @@ def stop(args: argparse.Namespace, _command: list[str]) -> int:
 def run_tests(args: argparse.Namespace, command: list[str]) -> int:
     from lab import suite
 
-    return suite.run(args.parts, command)
+    return suite.run(args.parts, command, everything=args.all)
 
 
 def show(_args: argparse.Namespace, _command: list[str]) -> int:

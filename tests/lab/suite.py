@@ -1,12 +1,14 @@
 """What `make lab` runs: the tool's own tests, those inside a machine, those over several machines.
 
-Each part is a run of pytest with its own JUnit file, artefacts/lab-PART.xml. Two lanes of parts run side by side, as a
-machine keeps one processor busy; what a part prints is shown when it ends, the times at the end of all. A computer that
-cannot run machines leaves all of it out, loudly; with CI=true that is a failure.
+Two lanes of parts run side by side, each part a run of pytest; what it printed and its machines' logs are kept in
+artefacts/lab/. At the end `lab.report` joins the parts' JUnit files to artefacts/lab.xml and says what was shown. Tests
+marked `slow` are left out unless all are asked for. A computer that cannot run machines leaves all of it out, loudly;
+with CI=true that is a failure.
 """
 
 import compileall
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -15,9 +17,8 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from xml.etree import ElementTree
 
-from lab import job
+from lab import job, report
 from lab.failures import CannotRun, LabFailed
 from lab.kernel import Kernel, ensure_kernel
 from lab.machine import open_machine
@@ -25,6 +26,9 @@ from lab.qemu import MIB, Options
 
 ROOT = Path(__file__).resolve().parents[2]
 ARTEFACTS = ROOT / "artefacts"
+KEPT = ARTEFACTS / "lab"
+"""What the parts print and report, and their machines' logs."""
+
 LONGEST_PART = 1500.0
 """Seconds after which a part is ended: something in it waits for ever."""
 
@@ -61,12 +65,12 @@ class Outcome:
     seconds: float
 
 
-def run(names: Sequence[str], arguments: Sequence[str]) -> int:
+def run(names: Sequence[str], arguments: Sequence[str], *, everything: bool = False) -> int:
     """Run the parts (all where none is named) with more arguments for pytest; 0 when all went well."""
     began = time.monotonic()
-    ARTEFACTS.mkdir(exist_ok=True)
-    for report in ARTEFACTS.glob("lab*.xml"):
-        report.unlink()
+    shutil.rmtree(KEPT, ignore_errors=True)
+    KEPT.mkdir(parents=True)
+    (ARTEFACTS / "lab.xml").unlink(missing_ok=True)
     try:
         kernel = ensure_kernel()
     except CannotRun as lack:
@@ -74,13 +78,16 @@ def run(names: Sequence[str], arguments: Sequence[str]) -> int:
     compile_all()
     print(f"lab: kernel {kernel.release}, set up in {time.monotonic() - began:.1f} s", flush=True)
     chosen = [[part for part in lane if part.name in names or not names] for lane in LANES]
-    outcomes = Runner(kernel, arguments).run(chosen)
+    which = () if everything else ("-m", "not slow")
+    outcomes = Runner(kernel, (*which, *arguments)).run(chosen)
+    cases = report.join(sorted(KEPT.glob("*.xml")), ARTEFACTS / "lab.xml")
+    print(report.render(cases))
     for outcome in outcomes:
         how = "ok" if outcome.status == 0 else f"FAILED ({outcome.status})"
         print(f"lab: {outcome.part.name:<8}{how:<14}{outcome.seconds:7.1f} s")
-    print(f"lab: all of it took {time.monotonic() - began:.1f} s", flush=True)
+    print(f"lab: all of it took {time.monotonic() - began:.1f} s; artefacts/lab.xml, artefacts/lab/", flush=True)
     well = len(outcomes) == sum(map(len, chosen)) and all(outcome.status == 0 for outcome in outcomes)
-    return 0 if well else 1
+    return 0 if well and cases else 1
 
 
 def compile_all() -> None:
@@ -117,17 +124,18 @@ class Runner:
         for part in parts:
             began = time.monotonic()
             print(f"lab: {part.name} begins", flush=True)
-            log = ARTEFACTS / f"lab-{part.name}.log"
+            log = KEPT / f"{part.name}.log"
             with log.open("wb") as output:
                 status = self._status(part, output.fileno())
             with self._lock:
-                print(f"--- lab: {part.name}\n{log.read_text(errors='replace')}", flush=True)
                 self._outcomes.append(Outcome(part, status, time.monotonic() - began))
+                how = "ok" if status == 0 else f"FAILED\n{log.read_text(errors='replace')}"
+                print(f"lab: {part.name} ended after {time.monotonic() - began:.0f} s: {how}", flush=True)
 
     def _status(self, part: Part, output: int) -> int:
         command = (
-            *(sys.executable, "-m", "pytest", part.tests, "-p", "no:cacheprovider", "--durations=5"),
-            *(f"--timeout={part.timeout:g}", f"--junitxml={ARTEFACTS}/lab-{part.name}.xml", *self._arguments),
+            *(sys.executable, "-m", "pytest", part.tests, "-p", "no:cacheprovider", "-rxs"),
+            *(f"--timeout={part.timeout:g}", f"--junitxml={KEPT}/{part.name}.xml", *self._arguments),
         )
         try:
             return self._inside(part, command, output) if part.inside else self._here(part, command, output)
@@ -150,13 +158,13 @@ class Runner:
                 child.wait(60)
 
     def _inside(self, part: Part, command: Sequence[str], output: int) -> int:
-        options = Options(disks=(_GUEST_DISK,), shares=(ARTEFACTS,))
+        options = Options(disks=(_GUEST_DISK,), shares=(KEPT,))
         with open_machine(f"{part.name}-{os.getpid()}", options, self._kernel) as machine:
             running = machine.start(command, job.Orders(directory=ROOT, env=part.environment))
             try:
                 return machine.wait(running, job.passed_to(output), LONGEST_PART)
             finally:
-                (ARTEFACTS / f"lab-{part.name}-console.log").write_text("\n".join(machine.console()) + "\n")
+                (KEPT / f"{part.name}-console.log").write_text("\n".join(machine.console()) + "\n")
                 for line in machine.complaints():
                     os.write(output, f"lab: the kernel complained: {line}\n".encode())
 
@@ -164,9 +172,5 @@ class Runner:
 def leave_out(lack: str) -> int:
     """Say why no machine can run here, to people and as a skipped test."""
     print(f"lab: left out: {lack}", flush=True)
-    suites = ElementTree.Element("testsuites")
-    suite = ElementTree.SubElement(suites, "testsuite", name="lab", tests="1", skipped="1")
-    case = ElementTree.SubElement(suite, "testcase", name="machines of the laboratory", classname="lab")
-    ElementTree.SubElement(case, "skipped", message=lack)
-    ElementTree.ElementTree(suites).write(ARTEFACTS / "lab.xml", encoding="utf-8", xml_declaration=True)
+    report.write_skipped(lack, ARTEFACTS / "lab.xml")
     return 1 if os.environ.get("CI") == "true" else 0

@@ -16,7 +16,7 @@ from rdscsi.probe.comparison import SimulatedDoor, differences, learned_texts
 from rdscsi.probe.run import Probe, ProbeFailed
 from rdscsi.probe.steps import Leftover, Place, Step, parse_leftovers
 from rdscsi.probe.transcript import Exchange, Transcript, load, save, without_secrets
-from rdscsi.simulator import Appliance, ApplianceOptions, Behaviour, PoolOptions, loops
+from rdscsi.simulator import Appliance, ApplianceOptions, Behaviour, PoolOptions, User, loops
 from rdscsi.simulator.faults import Fault
 from rdscsi.simulator.server import ServerOptions, SshServer
 from rdscsi.simulator.sessions import Sessions
@@ -86,6 +86,34 @@ def test_a_whole_run_leaves_everything_as_it_was(appliance: Appliance) -> None:
     assert len(names) == len(set(names)) > 60
     assert transcript.routeros == "7.24.4 (stable)"
     assert transcript.simulated
+
+
+def test_what_the_driver_would_miss_is_told(tmp_path: Path) -> None:
+    told: list[str] = []
+    users = (User("admin"), User("rdscsi", group="reader"))
+    options = ApplianceOptions(version="7.18.2", users=users, pool=PoolOptions(fs="xfs"))
+    with Appliance(tmp_path / "rds", options) as made:
+        made.run("/user/group/add name=reader policy=ssh,read")
+        made.change_pool(read_only=True)
+        one = Probe(
+            door=SimulatedDoor(made),
+            pool="pool1",
+            ask=lambda _: False,
+            tell=lambda text: told.append(text),
+            user="rdscsi",
+        )
+        transcript = walked(one)
+    found = [text.strip(" -").partition(":")[0] for text in told[told.index("preflight:") + 1 :]]
+    assert found == ["/system/package/update", "/disk 'pool1'", "/disk 'pool1'", "/user/group"]
+    assert transcript.find("policies") is None
+
+
+def test_an_appliance_that_has_everything_is_told_so(tmp_path: Path) -> None:
+    told: list[str] = []
+    with Appliance(tmp_path / "rds", ApplianceOptions()) as made:
+        door = SimulatedDoor(made)
+        walked(Probe(door=door, pool="pool1", ask=lambda _: False, tell=told.append, user="admin"))
+    assert "preflight: what the driver needs is here" in told
 
 
 def test_the_question_names_what_will_be_touched(appliance: Appliance) -> None:

@@ -53,6 +53,7 @@ PARTS: dict[str, tuple[Step, ...]] = {
     "conformance": (script("tests/run/go_tests.py"),),
     "sanity": (script("tests/run/csi_sanity.py"),),
     "kills": (script("tests/crash/kills.py", "--kills", "10"),),
+    "model": (script("docs/model/run.py", "--if-possible"),),
 }
 """The steps of a part. A step that fails does not stop the others: one run tells all that is wrong."""
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import pytest
 import trio
 import trio.testing
 from hypothesis import given, settings
@@ -14,11 +15,11 @@ from hypothesis import strategies as st
 
 from rdscsi import names
 from rdscsi.errors import DriverError
-from rdscsi.names import Backing
+from rdscsi.names import Backing, SnapshotBacking
 from rdscsi.routeros.answers import Answer, parse_answer
 from rdscsi.routeros.console import RunTimeRefused
 from rdscsi.routeros.device import Executes
-from rdscsi.routeros.lines import Guard, NewVolume, Place
+from rdscsi.routeros.lines import Guard, NewSnapshot, NewVolume, Origin, Place
 from rdscsi.routeros.program import Program
 from rdscsi.routeros.uptime import Window
 from rdscsi.simulator import ApplianceOptions, Behaviour, LineCut, PoolOptions
@@ -35,6 +36,7 @@ SIZE = 1 << 30
 FLUSH = 20.0
 MARKER_SLOT = names.marker_slot("c", "rds")
 SLOTS = [names.slot(names.KIND_VOLUME, "c", name) for name in ("one", "two")]
+SNAPSHOT_SLOT = names.slot(names.KIND_SNAPSHOT, "c", "snap")
 PREFIX = SLOTS[0][:8]
 OPERATIONS = ["a" * 13, "b" * 13]
 TAGS = ["tag-1 ", "tag-2 ", "tag-3 "]
@@ -53,10 +55,22 @@ class Case:
     new: str
     nqn: str
     size: int
+    source: Backing
+    source_size: int
+    from_snapshot: bool
 
     @property
     def path(self) -> str:
         return self.backing.file_path("pool1/rdscsi", btrfs=True)
+
+    @property
+    def snapshot(self) -> SnapshotBacking:
+        return SnapshotBacking(SNAPSHOT_SLOT, self.backing.operation, self.source, self.source_size)
+
+    @property
+    def origin(self) -> Origin:
+        backing = self.snapshot if self.from_snapshot else self.source
+        return Origin(backing, self.source_size, read_only=self.from_snapshot)
 
 
 LINES: dict[str, Send] = {
@@ -72,6 +86,15 @@ LINES: dict[str, Send] = {
     ),
     "create": lambda program, guard, case: program.create(
         guard, NewVolume(case.slot, case.backing, case.path, case.size, case.old, case.new, MIB)
+    ),
+    "copy": lambda program, guard, case: program.create(
+        guard, NewVolume(case.slot, case.backing, case.path, case.size, case.old, case.new, MIB, case.origin)
+    ),
+    "snapshot": lambda program, guard, case: program.snapshot(
+        guard, NewSnapshot(case.snapshot, Origin(case.source, case.source_size, read_only=False), MIB)
+    ),
+    "remove snapshot": lambda program, guard, case: program.remove(
+        guard, SNAPSHOT_SLOT, case.snapshot, case.snapshot.file_path("pool1/rdscsi", btrfs=True), "", ""
     ),
     "publish": lambda program, guard, case: program.publish(guard, case.slot, case.old, case.new, case.nqn, 4420),
     "unpublish": lambda program, guard, case: program.unpublish(guard, case.slot, case.old, case.new),
@@ -98,11 +121,16 @@ class Act:
     fault: Kind | None = None
     statement: int = 1
     seconds: float = 5.0
+    source: int = 0
+    source_size: int = MIB
+    from_snapshot: bool = False
 
 
 acts = st.builds(
     Act,
-    what=st.sampled_from([*LINES, "create", "publish", "unpublish", "remove", "reboot", "wait", "meddle"]),
+    what=st.sampled_from(
+        [*LINES, "create", "copy", "snapshot", "publish", "unpublish", "remove", "reboot", "wait", "meddle"]
+    ),
     slot=st.integers(0, 1),
     operation=st.integers(0, 1),
     tags=st.tuples(st.integers(0, 2), st.integers(0, 2)),
@@ -113,6 +141,9 @@ acts = st.builds(
     fault=st.sampled_from([None, None, None, "drop-before", "drop-after", "late", "late-middle", "cut", "refuse"]),
     statement=st.integers(1, 4),
     seconds=st.sampled_from([0.0, 3.0, 9.0, 25.0]),
+    source=st.sampled_from([0, 0, 0, 1]),
+    source_size=st.sampled_from([MIB, MIB, 3 * MIB, 700 * MIB]),
+    from_snapshot=st.booleans(),
 )
 
 
@@ -120,13 +151,41 @@ acts = st.builds(
 @settings(max_examples=60, deadline=None)
 def test_both_machines_show_the_same(script: list[Act]) -> None:
     start = [Act("first marker"), Act("create")]
-    with tempfile.TemporaryDirectory(dir=in_memory()) as directory:
-        real = trio.run(
-            play, Path(directory), False, start + script, clock=trio.testing.MockClock(autojump_threshold=0)
-        )
-        fast = trio.run(play, None, True, start + script, clock=trio.testing.MockClock(autojump_threshold=0))
+    real, fast = both(start + script)
     for number, (one, other) in enumerate(zip(real, fast, strict=True)):
         assert one == other, f"step {number}: {(start + script)[number // 2]}"
+
+
+def both(script: list[Act]) -> tuple[list[object], list[object]]:
+    with tempfile.TemporaryDirectory(dir=in_memory()) as directory:
+        real = trio.run(play, Path(directory), False, script, clock=trio.testing.MockClock(autojump_threshold=0))
+        fast = trio.run(play, None, True, script, clock=trio.testing.MockClock(autojump_threshold=0))
+    return real, fast
+
+
+COPIED = [
+    Act("first marker"),
+    Act("create"),
+    Act("snapshot"),
+    Act("copy", slot=1, size=3 * MIB),
+    Act("inventory"),
+    Act("remove"),
+    Act("observe"),
+    Act("copy", operation=1, from_snapshot=True),
+    Act("remove snapshot"),
+    Act("look"),
+    Act("inventory"),
+]
+
+
+@pytest.mark.parametrize("fault", [None, "cut", "drop-after", "late-middle"])
+def test_both_copy_a_volume_and_its_snapshot_alike(fault: Kind | None) -> None:
+    script = [replace(act, fault=fault) if number > 1 else act for number, act in enumerate(COPIED)]
+    real, fast = both(script)
+    assert real == fast
+    if fault is None:
+        leaves = real[-1][1]  # type: ignore[index]
+        assert [leaf[:22] for leaf in leaves if leaf.endswith(".img")] == [f"pool1/rdscsi/{one[:9]}" for one in SLOTS]
 
 
 async def play(directory: Path | None, fast: bool, script: list[Act]) -> list[object]:
@@ -208,15 +267,16 @@ class Table:
         item = self._machine.items().get(slot)
         tags = [item.comment if item is not None else TAGS[0], *TAGS[1:]]
         old, new = (tags[one] for one in act.tags)
-        if act.what == "create":
+        if act.what in ("create", "copy"):
             old, new = (f"{TAGS[one]}{act.size} " for one in act.tags)  # a tag tells the size, as the driver's do
-        return Case(slot, Backing(slot, OPERATIONS[act.operation]), old, new, NQNS[act.nqn], act.size)
+        backing, source = Backing(slot, OPERATIONS[act.operation]), Backing(SLOTS[act.source], OPERATIONS[0])
+        return Case(slot, backing, old, new, NQNS[act.nqn], act.size, source, act.source_size, act.from_snapshot)
 
     def state(self) -> object:
         ours = {MARKER_SLOT, *SLOTS}
         items = [replace(item, everything="") for slot, item in self._machine.items().items() if slot in ours]
         shown = sorted(self._named(repr(item)) for item in items)
-        return shown, sorted(leaf for leaf in self._machine.leaves() if "/v" in leaf)
+        return shown, sorted(leaf for leaf in self._machine.leaves() if "/v" in leaf or "/s" in leaf)
 
     def _shown(self, answer: Answer) -> object:
         disks = sorted(self._named(repr(replace(disk, item_id="", fs=""))) for disk in answer.disks)

@@ -90,7 +90,7 @@ def test_each_version_is_told_what_it_lacks(tmp_path: Path, version: str, lacks:
 
 def test_the_missing_package_is_named(tmp_path: Path) -> None:
     with Appliance(tmp_path, ApplianceOptions(rose_storage=False)) as appliance:
-        assert _said(appliance) == [NO_PACKAGE, NO_NVME]
+        assert _said(appliance) == [NO_PACKAGE]
 
 
 def test_a_wrong_pool_an_unmounted_one_and_a_wrong_path_are_told(tmp_path: Path) -> None:
@@ -105,6 +105,12 @@ def test_a_pool_that_is_mounted_read_only_is_told(tmp_path: Path) -> None:
     with Appliance(tmp_path, ApplianceOptions(pool=PoolOptions(slot="raid1"))) as appliance:
         appliance.change_pool(read_only=True)
         assert _said(appliance, pool="raid1", base="raid1/csi") == [READ_ONLY]
+
+
+def test_a_pool_that_shows_no_export_property_is_remarked_on() -> None:
+    """No simulated version is like that: what an appliance without NVMe/TCP shows is not known."""
+    answer = parse_answer(('P {"slot":"pool1","fs":"btrfs","mounted":"yes"}',))
+    assert pool_remarks(read_look(answer, MARKER), "pool1") == [NO_NVME]
 
 
 @pytest.mark.parametrize("fs", ["ext4", "xfs"])

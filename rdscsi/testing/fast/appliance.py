@@ -2,7 +2,9 @@
 
 import itertools
 import uuid
+from collections import defaultdict
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from rdscsi.simulator.storage.undo import UndoLog
 from rdscsi.testing.clock import TrioClock
@@ -26,6 +28,15 @@ class Item:
     mount_filesystem: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Leaf:
+    """A subvolume: its identity, and whether it is a snapshot that nobody can write to. `made` as the console shows."""
+
+    identity: str
+    made: str
+    read_only: bool = False
+
+
 class Refusal(Exception):
     """A statement that failed; the text is the console's."""
 
@@ -37,8 +48,9 @@ class FastAppliance:
         self.clock = clock
         self.size = size
         self.items: dict[str, Item] = {}
-        self.leaves: dict[str, str] = {}
+        self.leaves: dict[str, Leaf] = {}
         self.files: dict[str, int] = {}
+        self._shared: dict[str, str] = {}
         self.base_directory = False
         self.mounted = True
         self.boots = 0
@@ -52,8 +64,12 @@ class FastAppliance:
         return int(max(self.clock.now() - self._booted_at, 0.0))
 
     def free(self) -> int:
-        """What the pool has left: declared sizes count in full."""
-        return max(0, self.size - RESERVED - sum(self.files.values()))
+        """What the pool has left: declared sizes count in full, those of copies of one another once."""
+        largest: dict[str, int] = defaultdict(int)
+        for path, size in self.files.items():
+            family = self._shared.get(path, path)
+            largest[family] = max(largest[family], size)
+        return max(0, self.size - RESERVED - sum(largest.values()))
 
     def reboot(self) -> int:
         """Power cycle: what was not persistent is taken back; lines that are under way are gone."""
@@ -127,34 +143,43 @@ class FastAppliance:
         if self.items.get(item.slot) is not item:
             raise Refusal("no such item")
 
-    def add_leaf(self, name: str) -> None:
-        """`/disk/btrfs/subvolume/add`."""
-        if name in self.leaves:
-            raise Refusal("failure: could not create subvolume: File exists")
+    def add_leaf(self, name: str, origin: str = "", *, read_only: bool = False) -> None:
+        """`/disk/btrfs/subvolume/add`; with an origin a copy of that, its file and all."""
+        if origin and origin not in self.leaves:
+            raise Refusal("failure: no such parent subvolume")
         if not self.base_directory:
             raise Refusal("failure: could not create subvolume: No such file or directory")
-        self.leaves[name] = str(uuid.UUID(int=next(self._uuids)))
+        if name in self.leaves:
+            raise Refusal("failure: could not create subvolume: File exists")
+        made = datetime.fromtimestamp(self.clock.now(), UTC).strftime("%Y-%m-%d %H:%M:%S")
+        self.leaves[name] = Leaf(str(uuid.UUID(int=next(self._uuids))), made, read_only)
+        source, copy = _file_in(origin), _file_in(name)
+        if source in self.files:
+            self.files[copy] = self.files[source]
+            self._shared[copy] = self._shared.setdefault(source, f"{source} of {self.leaves[origin].identity}")
         self.undo.record("pool", lambda: self._drop_leaf(name))
 
     def remove_leaf(self, name: str) -> None:
         """`/disk/btrfs/subvolume/remove`, with the file in it."""
         if name not in self.leaves:
             raise Refusal("no such item")
-        identity = self.leaves[name]
-        path = f"{POOL_SLOT}/rdscsi/{name}/disk.img"
-        size = self.files.get(path)
+        leaf, path = self.leaves[name], _file_in(name)
+        size, family = self.files.get(path), self._shared.get(path)
         self._drop_leaf(name)
 
         def bring_back() -> None:
-            self.leaves[name] = identity
+            self.leaves[name] = leaf
             if size is not None:
                 self.files[path] = size
+            if family is not None:
+                self._shared[path] = family
 
         self.undo.record("pool", bring_back)
 
     def _drop_leaf(self, name: str) -> None:
         self.leaves.pop(name, None)
-        self.files.pop(f"{POOL_SLOT}/rdscsi/{name}/disk.img", None)
+        self.files.pop(_file_in(name), None)
+        self._shared.pop(_file_in(name), None)
 
     def make_base_directory(self) -> None:
         """The directory or subvolume that holds everything of the driver."""
@@ -176,6 +201,10 @@ class FastAppliance:
                 self.files[path] = before
 
         self.undo.record("pool", put_back)
+
+
+def _file_in(leaf: str) -> str:
+    return f"{POOL_SLOT}/rdscsi/{leaf}/disk.img"
 
 
 def void(_value: object) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 
 from rdscsi.names import Backing
 from rdscsi.routeros import lines
-from rdscsi.routeros.lines import Guard, NewVolume, Place
+from rdscsi.routeros.lines import Guard, NewSnapshot, NewVolume, Origin, Place
 from rdscsi.routeros.surveys import MARKER_BYTES, MARKER_CHANGED
 from rdscsi.routeros.uptime import Window, render_uptime
 from rdscsi.testing.fast.appliance import FS_UUID, LABEL, POOL_SLOT, FastAppliance, Item, Refusal
@@ -57,7 +57,7 @@ class FastProgram:
         def steps(at: FastAppliance, out: list[str]) -> Iterator[None]:
             _open(at, out, guard)
             _print_all(at, out, slot_prefix)
-            out.append(_pool(at))
+            out += [_pool(at), "F gmt-offset=+00:00"]
             yield from ()
 
         return FastLine.of("inventory", steps)
@@ -114,25 +114,38 @@ class FastProgram:
                     raise Refusal(lines.NO_SPACE)
                 yield from _drop_leftover(at, guard, name, volume.file_path)
                 _again(at, guard)
+                if volume.origin is not None and not _is_there(at, volume.origin):
+                    raise Refusal(lines.CHANGED)
                 yield
-                at.add_leaf(name)
+                at.add_leaf(name, volume.origin.backing.name if volume.origin is not None else "")
                 identity = _identity(at, name)
                 _again(at, guard)
                 yield
-                at.add_item(volume.slot, volume.file_path, volume.size_bytes, volume.creating + identity)
+                size = volume.size_bytes if volume.origin is None else None
+                at.add_item(volume.slot, volume.file_path, size, volume.creating + identity)
             if name in at.leaves:
-                creating = volume.creating + at.leaves[name]
-                if _with(at, volume.slot, creating) is not None:
-                    _again(at, guard)
-                    found = _with(at, volume.slot, creating)
-                    if found is not None and found.size == volume.size_bytes and not found.export:
-                        yield
-                        at.set_item(found, comment=volume.ready + at.leaves.get(name, ""))
+                yield from _finish(at, guard, volume, at.leaves[name].identity)
             _print(at, out, volume.slot)
             _print_leaf(at, out, volume.backing)
             out.append(_pool(at))
 
         return FastLine.of(f"create /disk/add {volume.slot}", steps)
+
+    def snapshot(self, guard: Guard, new: NewSnapshot) -> str:
+        def steps(at: FastAppliance, out: list[str]) -> Iterator[None]:
+            _open(at, out, guard)
+            if new.backing.name not in at.leaves:
+                if at.free() < new.backing.size_bytes + new.keep_free_bytes:
+                    raise Refusal(lines.NO_SPACE)
+                _again(at, guard)
+                if _is_there(at, new.origin):
+                    yield
+                    at.add_leaf(new.backing.name, new.origin.backing.name, read_only=True)
+            _print(at, out, new.origin.backing.slot)
+            _print_leaf(at, out, new.backing)
+            out += [_pool(at), "F gmt-offset=+00:00"]
+
+        return FastLine.of(f"snapshot /disk/btrfs/subvolume/add {new.backing.slot}", steps)
 
     def publish(self, guard: Guard, slot_name: str, old_tag: str, new_tag: str, subnqn: str, trsvcid: int) -> str:
         def steps(at: FastAppliance, out: list[str]) -> Iterator[None]:
@@ -220,7 +233,32 @@ class FastProgram:
         return FastLine.of(f"add again /disk/add {slot_name}", steps)
 
 
+def _finish(at: FastAppliance, guard: Guard, volume: NewVolume, identity: str) -> Iterator[None]:
+    """The second half of a create: grow a copy, look that all is as it must be, tag it ready."""
+    creating = volume.creating + identity
+    if _with(at, volume.slot, creating) is None:
+        return
+    if volume.origin is not None:
+        _again(at, guard)
+        found = _with(at, volume.slot, creating)
+        if found is not None and found.size < volume.size_bytes:
+            yield
+            at.grow(found, volume.size_bytes)
+    _again(at, guard)
+    found = _with(at, volume.slot, creating)
+    if found is not None and found.size == volume.size_bytes and not found.export:
+        yield
+        at.set_item(found, comment=volume.ready + identity)
+
+
 # --- checks and looks
+
+
+def _is_there(at: FastAppliance, origin: Origin) -> bool:
+    leaf, item = at.leaves.get(origin.backing.name), at.items.get(origin.backing.slot)
+    if leaf is None or origin.read_only:
+        return leaf is not None and leaf.read_only
+    return item is not None and item.size == origin.size_bytes
 
 
 def _open(at: FastAppliance, out: list[str], guard: Guard) -> None:
@@ -258,7 +296,7 @@ def _used(at: FastAppliance, file_path: str) -> bool:
 def _identity(at: FastAppliance, name: str) -> str:
     if name not in at.leaves:
         raise Refusal("no such item")
-    return at.leaves[name]
+    return at.leaves[name].identity
 
 
 def _retag(
@@ -299,7 +337,7 @@ def _print_all(at: FastAppliance, out: list[str], prefix: str) -> None:
     for slot in at.items:
         if slot.startswith(prefix):
             _print(at, out, slot)
-    out += [_leaf(at, name) for name in at.leaves if name.startswith(prefix)]
+    out += [_leaf(at, name) for name in at.leaves if name[1:].startswith(prefix[1:])]
 
 
 def _item(item: Item, *, attached: bool) -> str:
@@ -327,7 +365,9 @@ def _print_leaf(at: FastAppliance, out: list[str], backing: Backing | None) -> N
 
 
 def _leaf(at: FastAppliance, name: str) -> str:
-    return f"L {json.dumps({'name': name, 'uuid': at.leaves[name]})}"
+    leaf = at.leaves[name]
+    shown = {"name": name, "uuid": leaf.identity, "read-only": leaf.read_only, "creation-time": leaf.made}
+    return f"L {json.dumps(shown)}"
 
 
 def _pool(at: FastAppliance) -> str:

@@ -104,7 +104,7 @@ def trouble(world: World, *what: str) -> dict[str, object]:
     return answer
 
 
-def values(world: World, tag: str = TAG) -> dict[str, object]:
+def values(world: World, tag: str = TAG, host_backend: str = "loop") -> dict[str, object]:
     """The chart's values for this cluster. Times are shorter than on hardware, where a lost line may run on."""
     exports = world.state.appliance
     volume = {"name": "simulated-rds", "hostPath": {"path": str(exports), "type": "Directory"}}
@@ -123,7 +123,7 @@ def values(world: World, tag: str = TAG) -> dict[str, object]:
             }
         },
         "node": {
-            "settings": {"host-backend": "loop", "loop-exports-dir": f"{exports}/exports"},
+            "settings": {"host-backend": host_backend, "loop-exports-dir": f"{exports}/exports"},
             "extraVolumes": [volume],
             "extraVolumeMounts": [mount],
         },
@@ -140,6 +140,13 @@ def install(world: World, chosen: Mapping[str, object], checkout: Path = ROOT) -
     file.write_text(json.dumps(chosen))
     helm(world, "upgrade", "--install", RELEASE, str(checkout / CHART), "--values", str(file))
     wait_ready(world)
+
+
+def installed_tag(world: World) -> str:
+    """The tag of the driver's image in the cluster."""
+    path = "jsonpath={.spec.template.spec.containers[0].image}"
+    found = world.kubectl("-n", NAMESPACE, "get", f"deployment/{RELEASE}-controller", "-o", path)
+    return found.rpartition(":")[2]
 
 
 def uninstall(world: World) -> None:

@@ -1,4 +1,4 @@
-"""What goes wrong with the appliance: it is away, refuses, is full, is slow, loses replies. And what is free on it."""
+"""What goes wrong with the appliance: it is away, refuses, is full, is slow, loses replies."""
 
 import contextlib
 import time
@@ -30,7 +30,7 @@ def appliance_away(e2e: Context) -> None:
     e2e.measure("recovered", began)
 
 
-@scenario(SCENARIOS, "the appliance refuses, then is full: the claim's events have its words, and it recovers by itself")
+@scenario(SCENARIOS, "the appliance refuses, then is full: the claim's events have its words; it recovers by itself")
 def appliance_refuses(e2e: Context) -> None:
     refusals = {
         "refuses": (("refuse", "--path=/disk/add", "--text=failure: no such luck"), "no such luck"),
@@ -39,9 +39,7 @@ def appliance_refuses(e2e: Context) -> None:
     for name, (fault, words) in refusals.items():
         with _trouble(e2e, fault):
             e2e.apply(objects.claim(name, block=True), objects.pod(name, name, block=True))
-            e2e.until("the event", lambda name=name: "ProvisioningFailed" in e2e.events(name))
-            said = e2e.events(name)
-            check(words in said, f"the events of {name!r} name no cause: {said}")
+            _wait_event(e2e, name, words)
         began = time.monotonic()
         e2e.ready(name, seconds=_PATIENCE)
         e2e.measure(f"recovered after {name}", began)
@@ -79,32 +77,10 @@ def no_space(e2e: Context) -> None:
     e2e.world.kubectl("delete", "storageclass", e2e.namespace)
 
 
-@scenario(
-    SCENARIOS,
-    "what is free on the appliance is published for each class; a pod whose claim does not fit waits with a word about it",
-    lane=ANYWHERE,
-)
-def storage_capacity(e2e: Context) -> None:
-    storage_class = objects.storage_class(e2e.namespace, volumeBindingMode="WaitForFirstConsumer")
-    e2e.world.kubectl("apply", "-f", "-", text=objects.text(storage_class))
-    e2e.until("its capacity", lambda: len(_capacities(e2e)) == 1)
-    (found,) = _capacities(e2e)
-    check(found["nodeTopology"] == {}, f"it is of {found['nodeTopology']} alone")
-    check(found["capacity"] not in ("", "0"), f"{found['capacity']!r} is free")
-    e2e.claim("huge", size="2Ti", storage_class=e2e.namespace)
-    e2e.apply(objects.pod("waits", "huge"))
-    e2e.until("the scheduler's word", lambda: "did not have enough free storage" in e2e.events("waits"))
-    e2e.claim("fits", storage_class=e2e.namespace)
-    e2e.pod("runs", "fits")
-    e2e.delete("pod", "waits", "runs")
-    e2e.delete("pvc", "huge", "fits")
-    e2e.world.kubectl("delete", "storageclass", e2e.namespace)
-    e2e.until("no capacity of a class that is gone", lambda: not _capacities(e2e))
-
-
-def _capacities(e2e: Context) -> list[objects.Document]:
-    found = e2e.world.kubectl("-n", driver.NAMESPACE, "get", "csistoragecapacities", "-o", "json")
-    return [one for one in objects.items(found) if one["storageClassName"] == e2e.namespace]
+def _wait_event(e2e: Context, claim: str, words: str) -> None:
+    e2e.until("the event", lambda: "ProvisioningFailed" in e2e.events(claim))
+    said = e2e.events(claim)
+    check(words in said, f"the events of {claim} name no cause: {said}")
 
 
 @contextlib.contextmanager

@@ -3,7 +3,7 @@
 import json
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from cluster import driver
@@ -59,9 +59,13 @@ def _series(context: Context) -> tuple[list[float], list[float]]:
 
 
 def _shown(seconds: Sequence[float]) -> str:
+    return f"p50 {percentile(seconds, 0.5):.2f} s, p99 {percentile(seconds, 0.99):.2f} s"
+
+
+def percentile(seconds: Iterable[float], part: float) -> float:
+    """The value that this part of the values does not exceed; one of them."""
     ordered = sorted(seconds)
-    at = [ordered[min(len(ordered) - 1, math.ceil(part * len(ordered)) - 1)] for part in (0.5, 0.99)]
-    return f"p50 {at[0]:.2f} s, p99 {at[1]:.2f} s"
+    return ordered[max(0, math.ceil(part * len(ordered)) - 1)]
 
 
 def resident() -> dict[str, float]:

@@ -140,9 +140,3 @@ def storage_class(name: str, **more: Any) -> Document:
 def text(document: Mapping[str, Any]) -> str:
     """A document as kubectl reads it."""
     return json.dumps(document)
-
-
-def items(text: str) -> list[Document]:
-    """The documents of a list as kubectl writes it."""
-    found: list[Document] = json.loads(text)["items"]
-    return found

@@ -128,8 +128,8 @@ Body = Callable[[Context], None]
 class Scenario:
     """A scenario: a short name for the command line, what it shows as a sentence, and its body.
 
-    `lane` says that it touches nothing but its own namespace and, when it has the name of a node, that node: scenarios of
-    different lanes run at once, as do those of ANYWHERE. Without a lane it has the cluster for itself.
+    `lane` says that it touches nothing but its own namespace and, when it has the name of a node, that node. Scenarios
+    of different lanes run at once, as do those of ANYWHERE. Without a lane it has the cluster for itself.
     """
 
     name: str

@@ -32,3 +32,11 @@ def test_the_modules_need_no_newer_go_than_the_one_that_is_locked() -> None:
 def test_every_module_has_its_checksums() -> None:
     for module in (ROOT / "tests" / "e2e" / "build").glob("*/go.mod"):
         assert (module.parent / "go.sum").stat().st_size > 0
+
+
+def test_no_registry_is_named_by_the_chart_or_the_manifests() -> None:
+    assert re.search(r'^  registry: ""$', VALUES, re.M)
+    manifests = (ROOT / "deploy" / "kubernetes" / "rdscsi.yaml").read_text()
+    images = re.findall(r"^\s+image: (\S+)$", manifests, re.M)
+    assert len(images) == 5  # both halves of the driver, three sidecars
+    assert {image.rpartition("/")[0] for image in images} == {"", "SIDECAR_REGISTRY"}

@@ -20,7 +20,7 @@ from rdscsi.testing.host import clear_machine
 
 CONTRACT = Path(__file__).parents[2] / "host" / "test_contract.py"
 PORTAL = Portal("192.0.2.1", 4420)
-DEADLINES = Deadlines(connect=15, mount=30, mkfs=60)
+DEADLINES = Deadlines(connect=8, mount=30, mkfs=60)
 
 pytest.register_assert_rewrite("host_contract")
 _spec = importlib.util.spec_from_file_location("host_contract", CONTRACT)

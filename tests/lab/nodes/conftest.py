@@ -24,7 +24,7 @@ _numbers = itertools.count(1)
 
 @pytest.fixture(scope="session")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    """Everything, up and ready. The programs' logs are kept in artefacts/."""
+    """Everything, up and ready. The programs' logs are kept in artefacts/lab/."""
     directory = tmp_path_factory.mktemp("world")
     with open_world(directory, ensure_kernel()) as world:
         try:
@@ -34,14 +34,14 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 
 
 def _keep_logs(world: World, directory: Path) -> None:
-    artefacts = ROOT / "artefacts"
-    artefacts.mkdir(exist_ok=True)
-    shutil.copy(directory / "controller.log", artefacts / "lab-nodes-controller.log")
+    kept = ROOT / "artefacts" / "lab"
+    kept.mkdir(parents=True, exist_ok=True)
+    shutil.copy(directory / "controller.log", kept / "nodes-controller.log")
     for machine in (world.appliance.machine, *(node.machine for node in world.nodes)):
         name = machine.name.partition("-")[0]
         texts = [path.read_text(errors="replace") for path in sorted((machine.directory / "jobs").glob("*/err"))]
-        (artefacts / f"lab-nodes-{name}.log").write_text("".join(texts))
-        (artefacts / f"lab-nodes-{name}-console.log").write_text("\n".join(machine.console()) + "\n")
+        (kept / f"nodes-{name}.log").write_text("".join(texts))
+        (kept / f"nodes-{name}-console.log").write_text("\n".join(machine.console()) + "\n")
 
 
 @pytest.fixture

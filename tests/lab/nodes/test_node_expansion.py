@@ -12,7 +12,12 @@ MIB = 1 << 20
 
 
 @pytest.mark.parametrize(
-    "capability", [calls.filesystem("ext4"), calls.filesystem("xfs"), calls.block()], ids=["ext4", "xfs", "block"]
+    "capability",
+    [
+        pytest.param(calls.filesystem("ext4"), id="ext4"),
+        pytest.param(calls.filesystem("xfs"), id="xfs", marks=pytest.mark.slow),
+        pytest.param(calls.block(), id="block"),
+    ],
 )
 def test_a_volume_grows_under_a_writing_pod(
     world: World, make_volume: MakeVolume, capability: VolumeCapability

@@ -34,7 +34,9 @@ def checksum(volume: Volume) -> str:
     return volume.world.appliance.machine.run("sha256sum", backing_file(volume)).out.split()[0]
 
 
-@pytest.mark.parametrize("offset", [0, 1024, -4096])
+@pytest.mark.parametrize(
+    "offset", [1024, pytest.param(0, marks=pytest.mark.slow), pytest.param(-4096, marks=pytest.mark.slow)]
+)
 def test_foreign_data_is_never_formatted(world: World, make_volume: MakeVolume, offset: int) -> None:
     volume = make_volume(size=64 * MIB)
     assert volume.publish(world.a).get("formatPermit")

@@ -9,7 +9,12 @@ from rdscsi.sandbox import calls
 
 
 @pytest.mark.parametrize(
-    "capability", [calls.filesystem("ext4"), calls.filesystem("xfs"), calls.block()], ids=["ext4", "xfs", "block"]
+    "capability",
+    [
+        pytest.param(calls.filesystem("ext4"), id="ext4", marks=pytest.mark.slow),
+        pytest.param(calls.filesystem("xfs"), id="xfs"),
+        pytest.param(calls.block(), id="block", marks=pytest.mark.slow),
+    ],
 )
 def test_data_written_on_one_node_is_read_on_the_other(
     world: World, make_volume: MakeVolume, capability: VolumeCapability

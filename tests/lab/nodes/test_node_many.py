@@ -23,7 +23,7 @@ from rdscsi.sandbox import calls
 from rdscsi.sandbox.client import Client
 
 MIB = 1 << 20
-MANY = int(os.environ.get("LAB_MANY", "12"))
+MANY = int(os.environ.get("LAB_MANY", "8"))
 """How many are staged at once; LAB_MANY=50 is the full size, which takes minutes under emulation."""
 
 MANY_SECONDS = 600.0
@@ -76,7 +76,7 @@ async def unpublish_and_delete(volume: Volume, node: NodeMachine, client: Client
 
 
 @pytest.mark.timeout(1200)
-def test_many_volumes_are_staged_at_once(world: World) -> None:
+def test_many_volumes_are_staged_at_once(world: World, record_property: Callable[[str, object], None]) -> None:
     node = world.b
     volumes = [Volume(world, f"many-{number}", calls.block(), 16 * MIB) for number in range(MANY)]
     at_once(world.controller, [partial(create_and_publish, volume, node) for volume in volumes])
@@ -88,7 +88,8 @@ def test_many_volumes_are_staged_at_once(world: World) -> None:
         live = node.machine.run("sh", "-c", "cat /sys/class/nvme/*/subsysnqn").out.split()
         assert sorted(live) == sorted(volume.subnqn(node) for volume in volumes)
         resident = node.plugin.resident_bytes()
-        print(f"{MANY} volumes staged in {seconds:.1f} s; the plugin holds {resident / MIB:.0f} MiB")
+        record_property(f"{MANY}_volumes_staged_at_once", f"{seconds:.1f} s")
+        record_property(f"plugin_resident_with_{MANY}_volumes", f"{resident / MIB:.0f} MiB")
         assert resident < RESIDENT_LIMIT
     finally:
         at_once(node.endpoint, [partial(unstage, volume) for volume in volumes])
@@ -120,8 +121,11 @@ def bare_seconds(node: NodeMachine, volume: Volume) -> float:
     return float(ended) - float(began)
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(300)
-def test_staging_is_compared_with_the_bare_commands(world: World, make_volume: MakeVolume) -> None:
+def test_staging_is_compared_with_the_bare_commands(
+    world: World, make_volume: MakeVolume, record_property: Callable[[str, object], None]
+) -> None:
     node, bare, driver = world.b, [], []
     for _ in range(3):
         by_hand, by_driver = make_volume(size=64 * MIB), make_volume(size=64 * MIB)
@@ -134,5 +138,5 @@ def test_staging_is_compared_with_the_bare_commands(world: World, make_volume: M
         driver.append(time.monotonic() - began)
         by_driver.unstage(node)
     times = min(driver) / min(bare)
-    print(f"stage {min(driver):.2f} s, bare {min(bare):.2f} s: {times:.2f} times")
+    record_property("stage_beside_the_bare_commands", f"{min(driver):.2f} s, {min(bare):.2f} s: {times:.2f} times")
     assert times < STAGE_LIMIT

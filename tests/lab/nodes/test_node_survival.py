@@ -3,7 +3,7 @@
 import time
 
 from lab.nodes import csi
-from lab.nodes.conftest import MakeVolume
+from lab.nodes.conftest import MIB, MakeVolume
 from lab.nodes.world import NodeMachine, World
 from lab.nodes.writer import Writer, blocks
 
@@ -77,7 +77,9 @@ def test_a_volume_whose_uuid_changed_under_it_can_be_staged_again(world: World, 
     volume.leave(world.a)
 
 
-def test_a_cut_path_that_returns_only_makes_pods_wait(world: World, make_volume: MakeVolume) -> None:
+def test_a_cut_path_that_returns_only_makes_pods_wait_and_shows_what_grew_meanwhile(
+    world: World, make_volume: MakeVolume
+) -> None:
     volume = make_volume()
     volume.use(world.a)
     writer = Writer(world.a, volume.data_path)
@@ -85,10 +87,11 @@ def test_a_cut_path_that_returns_only_makes_pods_wait(world: World, make_volume:
     world.a.machine.monitor(f"set_link {world.a.cable} off")
     try:
         wait_states(world.a, "connecting", "connecting")
-        assert writer.count() == writer.count()
+        volume.expand(600 * MIB)  # nobody tells the node, and it could not hear it
     finally:
         world.a.machine.monitor(f"set_link {world.a.cable} on")
     writer.wait_more()
+    assert volume.expand_on(world.a) >= 600 * MIB
     count = writer.stop()
     assert writer.read_back() == blocks(count)
     volume.leave(world.a)

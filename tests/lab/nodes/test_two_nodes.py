@@ -10,6 +10,7 @@ from lab.nodes.conftest import MakeVolume
 from lab.nodes.virtual_machine import VirtualMachine
 from lab.nodes.volume import Volume
 from lab.nodes.world import NodeMachine, World
+from lab.nodes.writer import Writer
 from rdscsi.csi.pb.csi.v1 import (
     VolumeCapability,
     VolumeCapabilityAccessMode,
@@ -64,33 +65,52 @@ def test_a_virtual_machine_boots_from_the_volume_and_moves_with_its_disk_whole(
     install(world.a, volume)
     here = start_vm(world.a, volume.target_path, "")
     here.wait_printed(4)
-    publish_beside(volume, world.a, world.b)
-    volume.stage(world.b)
-    volume.mount(world.b)
+    volume.use(world.b)
+    assert volume.contexts["a"] == volume.contexts["b"]
     there = start_vm(world.b, volume.target_path, MIGRATION)
     there.wait_answer("inmigrate", "info status")
     here.order(f"migrate {MIGRATION}")
     here.wait_answer("postmigrate", "info status")
     written = here.printed()
     here.end()
-    volume.unmount(world.a)  # as soon as the virtual machine has moved, its first pod ends
-    volume.unstage(world.a)
+    volume.leave(world.a)  # as soon as the virtual machine has moved, its first pod ends
     there.wait_printed(guest_disk.LAST - len(written))
     assert written + there.printed() == "." * guest_disk.LAST
     there.end()
     assert content(world.b, volume) == guest_disk.disk(guest_disk.LAST)
-    volume.unmount(world.b)
-    volume.unstage(world.b)
+    volume.leave(world.b)
 
 
-def publish_beside(volume: Volume, first: NodeMachine, second: NodeMachine) -> None:
-    """Let a second node in. The appliance lets any host in, so both halves of this can be tested apart."""
-    volume.contexts[second.name] = volume.contexts[first.name]
-
-
-@pytest.mark.xfail(reason="the controller lets one node in at a time", strict=True)
-def test_a_third_node_is_refused(world: World, make_volume: MakeVolume) -> None:
+def test_a_third_node_is_refused_while_two_share_and_after_one_left(world: World, make_volume: MakeVolume) -> None:
     volume = make_volume(SHARED, 64 * MIB)
-    assert volume.publish(world.a) == volume.publish(world.b)
     third = NodeMachine("c", world.a.machine, world.a.plugin, world.a.endpoint)
+    volume.publish(world.a)
+    volume.publish(world.b)
     assert volume.publish_refusal(third).code == "FAILED_PRECONDITION"
+    volume.unpublish(world.a)
+    assert volume.publish_refusal(third).code == "FAILED_PRECONDITION"
+    volume.unpublish(world.b)
+    volume.publish(third)
+    volume.unpublish(third)
+
+
+def test_a_node_that_crashed_in_the_middle_of_a_migration_is_cut_off_with_the_last_one(
+    world: World, make_volume: MakeVolume
+) -> None:
+    """What a lost node keeps of a shared volume ends when nobody has it any more; the next epoch is not its."""
+    volume = make_volume(SHARED, 64 * MIB)
+    volume.use(world.a)
+    volume.use(world.b)
+    world.a.machine.run("sh", "-c", "for file in /sys/class/nvme/*/ctrl_loss_tmo; do echo 2 >$file; done")
+    writer = Writer(world.a, volume.data_path)
+    writer.wait_more()
+    volume.unpublish(world.a)  # forced: never unstaged, so it writes on
+    writer.wait_more()
+    volume.leave(world.b)
+    assert writer.wait_end().startswith("failed")
+    volume.use(world.b)
+    before = volume.checksum(world.b, 1)
+    volume.unmount(world.a)
+    volume.unstage(world.a)
+    assert volume.checksum(world.b, 1) == before
+    volume.leave(world.b)

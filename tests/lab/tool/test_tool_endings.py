@@ -56,6 +56,7 @@ def test_a_signal_to_the_tool_leaves_nothing(number: signal.Signals) -> None:
     assert not list(places.machines().glob(".gone-*"))
 
 
+@pytest.mark.slow
 def test_a_killed_keeper_takes_the_machine_with_it_and_the_next_one_sweeps(tmp_path: Path) -> None:
     name = f"keeper-{os.getpid()}"
     options = Options(memory=256 * MIB, cables=(Cable(f"c{os.getpid()}", 0, "10.1.0.1/24"),))
@@ -73,6 +74,7 @@ def test_a_killed_keeper_takes_the_machine_with_it_and_the_next_one_sweeps(tmp_p
         made.rename(tmp_path / "made")
 
 
+@pytest.mark.slow
 def test_the_machine_of_another_process_ends_with_that_process() -> None:
     name = f"other-{os.getpid()}"
     other = subprocess.Popen(["sleep", "1000"])
@@ -84,6 +86,7 @@ def test_the_machine_of_another_process_ends_with_that_process() -> None:
     wait_until(lambda: not processes_of(name) and not places.machine(name).exists())
 
 
+@pytest.mark.slow
 def test_a_machine_that_panics_is_told_with_its_last_words() -> None:
     name = f"panic-{os.getpid()}"
     tool = Tool(name)

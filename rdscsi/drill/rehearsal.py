@@ -1,0 +1,210 @@
+"""Runs one case of a drill: the real controller over the simulated RDS, in virtual time, struck once.
+
+The order is always the same: what is there before, the call that is struck, a look at what stands then, the next life
+of the controller if the first one ended, what the orchestrator does, and a look at how all of it came out.
+"""
+
+import tempfile
+from collections.abc import Awaitable, Callable, Sequence
+from copy import deepcopy
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import trio
+import trio.testing
+
+from rdscsi.drill.recording import Recorder, record
+from rdscsi.drill.results import Lane, Mark, Rehearsal
+from rdscsi.drill.standing import standing, standing_in_file
+from rdscsi.errors import DriverError, NotFinal, Quarantined
+from rdscsi.simulator import ApplianceOptions, Behaviour, PoolOptions
+from rdscsi.testing.invariants import Holdings, Promises, holdings, violations
+from rdscsi.testing.orchestrator import settle
+from rdscsi.testing.scenarios import VOLUME_ID, Scenario, Step, remove
+from rdscsi.testing.schedules import Reaction
+from rdscsi.testing.strikes import Bug, Counting, Strike
+from rdscsi.testing.world import OPTIONS, Process, World, in_memory, open_world
+
+FLUSH_SECONDS = 5.0
+PATIENCE = 3000.0
+SETTLED_AFTER = 700.0
+WAY_SECONDS = 0.1
+BEFORE_FLUSH = 1.0
+
+Aftermath = Callable[[World, Recorder], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """What is rehearsed. `aftermath` strikes when the call has ended, whatever became of it.
+
+    `strays`: files without a record may be left for a person, since the journal was lost.
+    """
+
+    name: str
+    scenario: Scenario
+    strikes: Sequence[Strike] = ()
+    reaction: Reaction = Reaction.RETRIES
+    aftermath: Aftermath | None = None
+    strays: bool = False
+
+
+def rehearse(case: Case) -> Rehearsal:
+    """Run a case in a world of its own. An error that nobody reckoned with is a broken promise like the others."""
+    rehearsal, _ = _run(case)
+    return rehearsal
+
+
+def effects(scenario: Scenario) -> Counting:
+    """Count the effects of a scenario's call when nothing goes wrong."""
+    return _run(Case("dry run", scenario))[1]
+
+
+def _run(case: Case) -> tuple[Rehearsal, Counting]:
+    rehearsal = Rehearsal(case.name)
+    counting = Counting()
+    clock = trio.testing.MockClock(autojump_threshold=0)
+    with tempfile.TemporaryDirectory(prefix="rdscsi-drill-", dir=in_memory()) as directory:
+        try:
+            counting = trio.run(_in_world, case, rehearsal, Path(directory), clock=clock)
+        except Exception as error:  # noqa: BLE001 - whatever breaks the controller is what a drill is to find
+            rehearsal.wrong.append(f"the controller broke down: {type(error).__name__}: {error}")
+    return rehearsal, counting
+
+
+async def _in_world(case: Case, rehearsal: Rehearsal, directory: Path) -> Counting:
+    behaviour = Behaviour(config_flush_delay=FLUSH_SECONDS, pool_flush_delay=FLUSH_SECONDS)
+    appliance = ApplianceOptions(pool=PoolOptions(size=1 << 40), initial_uptime=3600.0, behaviour=behaviour)
+    options = replace(OPTIONS, flush_delay=FLUSH_SECONDS, abandon_after=300.0, refresh_every=300.0)
+    async with open_world(directory, appliance=appliance, options=options, delay=lambda _: WAY_SECONDS) as world:
+        return await _Running(world, case, rehearsal).through()
+
+
+class _Running:
+    def __init__(self, world: World, case: Case, rehearsal: Rehearsal) -> None:
+        self.world = world
+        self.case = case
+        self.rehearsal = rehearsal
+        self.recorder = Recorder()
+        self.promises = Promises()
+        self.foreign = Holdings({}, frozenset())
+        self.final = False
+        self.settled = False
+        self.counted = Counting()
+        rehearsal.events = self.recorder.events
+        record(world, self.recorder)
+
+    async def through(self) -> Counting:
+        world, rehearsal = self.world, self.rehearsal
+        world.machine.put_stranger("backup")
+        world.machine.put_stranger("vaaaaaa-aaaaaaaaaaaaaaaaaaaaaaaa")
+        lives = world.lives
+        async with world.process() as process:
+            await self._first_life(process)
+        if world.strikes.left:
+            rehearsal.wrong.append("the strike never found its moment: the call has other effects than in the dry run")
+        world.strikes.disarm()
+        if not self.settled:
+            await self._next_life(crashed=world.lives > lives)
+        return self.counted
+
+    async def _first_life(self, process: Process) -> None:
+        for step in self.case.scenario.before:
+            await settle(lambda step=step: step(process.controller, self.promises))  # type: ignore[misc]
+        await trio.sleep(10 * FLUSH_SECONDS)
+        self.case.scenario.meddle(self.world)
+        self.foreign = holdings(self.world.machine)
+        self.rehearsal.before = await standing(self.world.machine, process.journal)
+        self.world.strikes.arm(self.case.strikes)
+        self.final = await self._called(process)
+        self.counted = deepcopy(self.world.strikes.counting)
+        if self.case.aftermath is not None:
+            await self.case.aftermath(self.world, self.recorder)
+        self.rehearsal.struck = await standing(self.world.machine, process.journal)
+        with trio.fail_after(10 * PATIENCE):
+            await self._come_right(process)
+
+    async def _next_life(self, *, crashed: bool) -> None:
+        self.rehearsal.struck = standing_in_file(self.world.machine, self.world.journal_path)
+        self.recorder.note(Lane.CONTROLLER, "SIGKILL" if crashed else "ends", Mark.TROUBLE)
+        self.recorder.life += 1
+        self.recorder.note(Lane.CONTROLLER, "the next process starts", Mark.RECOVERY)
+        with trio.fail_after(10 * PATIENCE):
+            async with self.world.process(ready=False) as process:
+                await process.wait_ready()
+                self.recorder.note(Lane.CONTROLLER, "holds the token and has looked through the appliance")
+                await self._come_right(process)
+
+    async def _called(self, process: Process) -> bool:
+        """Call once; tell whether the answer was final. A final error must leave nothing of ours half made."""
+        self.recorder.note(Lane.CALLER, "calls")
+        try:
+            await self.case.scenario.call(process.controller, self.promises)
+            self.recorder.note(Lane.CALLER, "is told OK")
+        except (NotFinal, Bug) as error:
+            self.recorder.note(Lane.CALLER, f"is told maybe: {error}", Mark.TROUBLE)
+            return False
+        except DriverError as error:
+            self.promises.sure(VOLUME_ID)
+            self.recorder.note(Lane.CALLER, f"is told no: {error}")
+        self.rehearsal.wrong += [
+            f"a final answer with an open operation: {one.kind}" for one in await process.journal.open_operations()
+        ]
+        return True
+
+    async def _come_right(self, process: Process) -> None:
+        """What the orchestrator does, the end of everything that is open, and the promises one by one."""
+        await self._react(process)
+        with trio.fail_after(SETTLED_AFTER):
+            await process.wait_settled()
+        self.recorder.note(Lane.JOURNAL, "nothing is open", Mark.RECOVERY)
+        self.recorder.end()
+        await trio.sleep(SETTLED_AFTER)
+        self.rehearsal.after = await standing(self.world.machine, process.journal)
+        self.rehearsal.wrong += await violations(
+            self.world.machine, process.journal, self.promises, self.foreign, strays=self.case.strays
+        )
+        self.settled = True
+
+    async def _react(self, process: Process) -> None:
+        call: Step = self.case.scenario.call
+        if not self.final and self.case.reaction is Reaction.GIVES_UP:
+            self.promises.doubt(VOLUME_ID)
+            self.recorder.note(Lane.CALLER, "gives up")
+            return
+        if not self.final and self.case.reaction is Reaction.DELETES:
+            call = remove
+        self.recorder.note(Lane.CALLER, "deletes it instead" if call is remove else "calls again")
+        try:
+            await settle(lambda: call(process.controller, self.promises), patience=PATIENCE)
+            self.recorder.note(Lane.CALLER, "is told OK", Mark.RECOVERY)
+        except DriverError as error:
+            self.promises.sure(VOLUME_ID)
+            self.recorder.note(Lane.CALLER, f"is told no: {error}", Mark.RECOVERY)
+        except trio.TooSlowError:
+            await self._explain(call, process)
+
+    async def _explain(self, call: Step, process: Process) -> None:
+        """Only a quarantine that the case brings with it may hold for ever."""
+        try:
+            await call(process.controller, self.promises)
+        except NotFinal as error:
+            if self.case.scenario.quarantines and isinstance(error, Quarantined):
+                return
+            self.rehearsal.wrong.append(f"no final answer within {PATIENCE:g} s: {error}")
+
+
+async def power_loss(world: World, recorder: Recorder) -> None:
+    """The appliance loses power before it has written down what it was told last."""
+    await trio.sleep(BEFORE_FLUSH)
+    lost = world.machine.reboot()
+    recorder.note(Lane.APPLIANCE, f"power loss, {lost} changes lost", Mark.TROUBLE)
+
+
+async def journal_lost(world: World, recorder: Recorder) -> None:
+    """The controller dies, and its journal with it."""
+    recorder.note(Lane.JOURNAL, "the file is gone", Mark.TROUBLE)
+    world.crash()
+    for suffix in ("", "-wal"):
+        world.journal_path.with_name(world.journal_path.name + suffix).unlink(missing_ok=True)
+    await trio.lowlevel.checkpoint()

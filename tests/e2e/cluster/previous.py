@@ -1,0 +1,71 @@
+"""The commit before, for the upgrade: HEAD where there are changes that are not committed, else its parent.
+
+One whose image cannot be built is passed over, and the one before it is taken.
+"""
+
+import subprocess
+import tarfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from cluster import driver
+from cluster.places import ROOT, cache
+from cluster.world import ClusterFailed
+
+TAG = "before"
+_SECONDS = 60.0
+_TRIES = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Previous:
+    """An earlier commit, with its tree in a directory."""
+
+    commit: str
+    checkout: Path
+    image: Path
+
+
+def find() -> Previous | None:
+    """The commit before; None where git does not know it (a shallow clone, no clone at all)."""
+    first = 0 if _git("status", "--porcelain", "--untracked-files=no") else 1
+    for back in range(first, first + _TRIES):
+        commit = _git("rev-parse", "--verify", "--quiet", f"HEAD~{back}")
+        if not commit or not _git("ls-tree", commit, str(driver.CHART / "Chart.yaml")):
+            return None
+        checkout = _unpacked(commit)
+        try:
+            return Previous(commit, checkout, driver.build_image(TAG, checkout))
+        except ClusterFailed as error:
+            print(f"e2e: {commit[:12]} is passed over: {str(error)[:200]}", flush=True)
+    return None
+
+
+def _unpacked(commit: str) -> Path:
+    checkout = cache() / "previous"
+    mark = checkout / "commit"
+    if not mark.exists() or mark.read_text() != commit:
+        _unpack(commit, checkout)
+        mark.write_text(commit)
+    return checkout
+
+
+def _unpack(commit: str, checkout: Path) -> None:
+    subprocess.run(("rm", "-rf", "--", str(checkout)), check=True, timeout=_SECONDS)
+    checkout.mkdir(parents=True)
+    archive = checkout / "tree.tar"
+    subprocess.run(("git", "archive", f"--output={archive}", commit), cwd=ROOT, check=True, timeout=_SECONDS)
+    with tarfile.open(archive) as opened:
+        opened.extractall(checkout, filter="data")
+    archive.unlink()
+
+
+def _git(*arguments: str) -> str:
+    """What git says; empty where it fails, or is missing."""
+    try:
+        done = subprocess.run(
+            ("git", *arguments), cwd=ROOT, capture_output=True, text=True, check=False, timeout=_SECONDS
+        )
+    except FileNotFoundError:
+        return ""
+    return done.stdout.strip() if done.returncode == 0 else ""

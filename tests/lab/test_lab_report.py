@@ -1,0 +1,34 @@
+"""The parts' JUnit files become one, and a text that says what was shown."""
+
+from pathlib import Path
+from xml.etree import ElementTree
+
+from lab import report
+
+PART = """<?xml version="1.0"?><testsuites><testsuite name="pytest" tests="3" failures="1" skipped="1">
+<testcase classname="c" name="test_data_is_kept" time="1.5"><properties><property name="stage_time" value="0.4 s"/>
+</properties></testcase>
+<testcase classname="c" name="test_nothing_is_lost" time="2.5"><failure message="it was">trace</failure></testcase>
+<testcase classname="c" name="test_later" time="0"><skipped message="why"/></testcase>
+</testsuite></testsuites>"""
+
+
+def test_parts_are_joined_with_what_they_showed(tmp_path: Path) -> None:
+    for name in ("guest", "nodes"):
+        (tmp_path / f"{name}.xml").write_text(PART)
+    cases = report.join(sorted(tmp_path.glob("*.xml")), tmp_path / "all")
+    suites = ElementTree.parse(tmp_path / "all").getroot()
+    assert [suite.get("name") for suite in suites] == ["lab guest", "lab nodes"]
+    assert [case.outcome for case in cases] == ["ok", "failure", "skipped"] * 2
+    text = report.render(cases)
+    assert "ok         1.5 s  data is kept" in text
+    assert "failure    2.5 s  nothing is lost" in text
+    assert "stage time                                    0.4 s" in text
+    assert text.endswith("lab: 2 ok, 2 failure, 2 skipped")
+
+
+def test_what_is_left_out_is_a_skipped_test_with_its_reason(tmp_path: Path) -> None:
+    report.write_skipped("no QEMU here", tmp_path / "lab.xml")
+    [case] = report.join([tmp_path / "lab.xml"], tmp_path / "all")
+    assert case.outcome == "skipped"
+    assert "no QEMU here" in (tmp_path / "all").read_text()
