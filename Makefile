@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 PARTS := .venv/bin/python tests/run/parts.py
 
-.PHONY: help setup demo test check unit conformance sanity kills model bench format generate lock clean
+.PHONY: help setup demo test check unit conformance sanity kills model pairs bugs bench format generate lock clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -37,6 +37,12 @@ model: setup ## check the protocol's model (docs/model) with SPIN; ARGS="--large
 
 simulate: setup ## simulations by the seed, on all cores; SEEDS=FIRST:COUNT, ARGS="--minutes 10"
 	@.venv/bin/python tests/simulation/simulate.py --seeds $(or $(SEEDS),0:1000) $(ARGS)
+
+pairs: setup ## every pair of strikes on create, delete and publish, on all cores; ARGS="--every 10"
+	@.venv/bin/python tests/simulation/pairs.py $(ARGS)
+
+bugs: setup ## put each deliberate bug into the driver and show what catches it; ARGS="--search"
+	@.venv/bin/python tests/simulation/bugs.py $(ARGS)
 
 e2e: setup ## a real Kubernetes on this machine, the driver installed by its chart, and the suite on it
 	@deploy/setup e2e

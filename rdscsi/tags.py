@@ -13,6 +13,7 @@ from rdscsi.model import AccessMode, AccessType
 
 COMMENT_MAX_BYTES = 255  # not probed on hardware yet
 FORMAT = "rdscsi1"
+NO_SOURCE = "-"
 
 _WORD = re.compile(r"[\x21-\x7e]+")
 _NODE_STATES = {"p": "published", "d": "dirty", "l": "left"}
@@ -103,7 +104,7 @@ class Tag:
     request_hash: str
     size_bytes: int
     blank: bool = True
-    source: str = "-"
+    source: str = NO_SOURCE
     publication: PublicationTag | None = None
     backing_uuid: str = ""
 

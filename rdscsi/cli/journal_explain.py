@@ -12,7 +12,7 @@ from rdscsi.cli.journal_view import NEEDS_A_LOOK, UNKNOWN_ID, waiting
 from rdscsi.cli.sight import Sight
 from rdscsi.controller.judgement import LOST, Facts, judge
 from rdscsi.journal import OperationRecord, StageRecord, VolumeRecord, asking
-from rdscsi.journal.reading import Reading, Situation
+from rdscsi.journal.reading import RUNS_NOW, Reading, Situation
 from rdscsi.observe.lines import one_line
 from rdscsi.routeros.answers import DiskItem
 from rdscsi.tags import Tag, parse_tag
@@ -20,7 +20,6 @@ from rdscsi.tags import Tag, parse_tag
 CONTROLLER_KINDS = ("create", "delete", "publish", "unpublish", "expand", "restore", "erase")
 """Operations of the controller half, which alone takes up what a person asks for."""
 
-_ROUND = "5 s"  # ControllerOptions.retry_every
 _STATUS = {"nothing known": UNKNOWN_ID, "as it should be": 0, "gone": 0}
 
 
@@ -214,13 +213,13 @@ def _next(case: Case) -> str:
             return "the driver leaves it alone and answers ABORTED until the contradiction is gone, or is resolved"
         return "nothing"
     said = case.situation.next(operation)
-    if case.situation.held is False or case.situation.waits or said.startswith("runs now"):
+    if case.situation.held is False or case.situation.waits or said.startswith(RUNS_NOW):
         return said
     if operation.kind == "create":
         start = case.situation.incarnation
         asked = max(_last_attempt(operation), start.started_at if start is not None else 0.0)
         return f"{said}, at about {figures.moment(asked + case.abandon_after)}"
-    return f"{said} (every {_ROUND} while anything is open)" if operation.kind in CONTROLLER_KINDS else said
+    return said
 
 
 def _help(case: Case) -> Iterator[tuple[str, str]]:
@@ -231,7 +230,9 @@ def _help(case: Case) -> Iterator[tuple[str, str]]:
         yield "find the other controller", "two serve one cluster; this one stands by and changes nothing"
     elif case.situation.waits:
         yield "make the appliance reachable", "everything goes on by itself then"
-    if operation is not None and operation.kind in CONTROLLER_KINDS:
+    acts = case.situation.held is not False and not case.situation.waits
+    waits = operation is not None and not case.situation.next(operation).startswith(RUNS_NOW)
+    if operation is not None and operation.kind in CONTROLLER_KINDS and acts and waits:
         yield f"rdscsi journal retry {subject}", "try at once" + _retry_ends(operation)
         if operation.kind == "create":
             yield f"rdscsi journal abandon {subject}", "erase what is half made, now"

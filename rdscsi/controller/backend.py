@@ -24,6 +24,7 @@ from rdscsi.errors import (
 from rdscsi.journal import Journal, VolumeRecord
 from rdscsi.journal.records import VolumeState
 from rdscsi.names import Backing
+from rdscsi.operations import Operations
 from rdscsi.routeros.answers import Answer, DiskItem
 from rdscsi.routeros.device import Device
 from rdscsi.tags import Tag, TagState, render_tag
@@ -53,12 +54,14 @@ class Backend:
         *,
         device: Device,
         journal: Journal,
+        operations: Operations,
         options: ControllerOptions,
         now: Callable[[], float] = time.time,
         entropy: Callable[[int], bytes] = secrets.token_bytes,
     ) -> None:
         self.device = device
         self.journal = journal
+        self.operations = operations
         self.options = options
         self.now = now
         self.entropy = entropy

@@ -9,6 +9,7 @@ import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from rdscsi.controller.snapshot_catalogue import SnapshotCatalogue
 from rdscsi.routeros.answers import DiskItem
 from rdscsi.tags import Tag, parse_tag
 
@@ -36,6 +37,7 @@ class Catalogue:
     def __init__(self) -> None:
         self._entries: dict[str, Entry] = {}
         self._changes = itertools.count(1)
+        self.snapshots = SnapshotCatalogue()
 
     def __iter__(self) -> Iterator[Entry]:
         return iter(list(self._entries.values()))
@@ -77,7 +79,8 @@ class Catalogue:
         return {slot: entry.touched for slot, entry in self._entries.items()}
 
     def declared_bytes(self) -> int:
-        """The sum of the sizes that the tags, or else the items, declare."""
-        return sum(
+        """The sum of the sizes that the tags, or else the items, declare, and of what snapshots reserve."""
+        volumes = (
             max(entry.tag.size_bytes if entry.tag else 0, entry.item.size if entry.item else 0) for entry in self
         )
+        return sum(volumes) + self.snapshots.reserved_bytes()

@@ -9,7 +9,17 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
-from rdscsi.controller import creation, deletion, expansion, listing, sizes
+from rdscsi import names
+from rdscsi.controller import (
+    creation,
+    deletion,
+    expansion,
+    listing,
+    sizes,
+    snapshot_creation,
+    snapshot_deletion,
+    snapshot_listing,
+)
 from rdscsi.controller.backend import Backend
 from rdscsi.controller.creation import request_hash
 from rdscsi.controller.evidence import Evidence
@@ -25,6 +35,10 @@ from rdscsi.model import (
     CapacityRange,
     Expansion,
     PublishRequest,
+    Snapshot,
+    SnapshotPage,
+    SnapshotQuery,
+    SnapshotRequest,
     Volume,
     VolumeCapability,
     VolumePage,
@@ -70,6 +84,7 @@ class Controller:
             request.capacity_range,
             request.capabilities,
             tuple(sorted(request.parameters.items())),
+            request.source,
         )
         return await self._operations.run(volume_id, wish, partial(creation.create, self.backend, request))
 
@@ -117,6 +132,29 @@ class Controller:
         """See `listing.get`."""
         return await listing.get(self.backend, volume_id)
 
+    async def create_snapshot(self, request: SnapshotRequest) -> Snapshot:
+        """See `snapshot_creation.create`."""
+        self._same_backend("parameters", request.parameters)
+        slot = names.slot(names.KIND_SNAPSHOT, self.backend.options.cluster_id, request.name)
+        snapshot_id = self.backend.volume_id(slot)
+        self._settling.wanted(snapshot_id)
+        wish = (snapshot_creation.KIND, request.name, request.source_volume_id)
+        work = partial(snapshot_creation.create, self.backend, request)
+        return await self._operations.run(snapshot_id, wish, work)
+
+    async def delete_snapshot(self, snapshot_id: str) -> None:
+        """See `snapshot_deletion.delete`."""
+        work = partial(snapshot_deletion.delete, self.backend, snapshot_id)
+        await self._operations.run(snapshot_id, snapshot_deletion.KIND, work)
+
+    async def list_snapshots(self, query: SnapshotQuery) -> SnapshotPage:
+        """See `snapshot_listing.page`."""
+        return await snapshot_listing.page(self.backend, query)
+
+    async def get_snapshot(self, snapshot_id: str) -> Snapshot:
+        """See `snapshot_listing.get`."""
+        return await snapshot_listing.get(self.backend, snapshot_id)
+
     async def get_capacity(self, parameters: Mapping[str, str], capabilities: Sequence[VolumeCapability]) -> Capacity:
         """Return what a new volume could get, from the figures that the appliance told last."""
         self._same_backend("parameters", parameters)
@@ -147,10 +185,14 @@ def make_controller(
     `evidence` is asked about nodes, if given; `now` gives seconds since the epoch.
     """
     device = Device(console=console, settings=settings, program=program)
-    backend = Backend(device=device, journal=journal, options=options, now=now, entropy=entropy)
+    backend = Backend(device=device, journal=journal, operations=operations, options=options, now=now, entropy=entropy)
     publications = Publications(backend, evidence)
     settling = Settling(backend=backend, publications=publications, operations=operations)
     keeper = Keeper(backend=backend, settling=settling, operations=operations)
     return Controller(
-        backend=backend, publications=publications, settling=settling, keeper=keeper, operations=operations
+        backend=backend,
+        publications=publications,
+        settling=settling,
+        keeper=keeper,
+        operations=operations,
     )

@@ -6,6 +6,7 @@ intent, or by `undo`, when nobody comes back.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 
 from rdscsi import names
@@ -13,10 +14,13 @@ from rdscsi.controller import sizes
 from rdscsi.controller.backend import Backend
 from rdscsi.controller.catalogue import Entry
 from rdscsi.controller.erasing import erase, own_tag
+from rdscsi.controller.sources import SOURCE, Source, alone, find
 from rdscsi.errors import (
     Abandoned,
     AlreadyExists,
     DriverError,
+    InvalidRequest,
+    NotFound,
     NotOurs,
     OperationPending,
     OutOfSpace,
@@ -24,9 +28,9 @@ from rdscsi.errors import (
     Refused,
 )
 from rdscsi.journal import Change, Json, Operation, VolumeRecord, changes
-from rdscsi.model import Volume, VolumeRequest
-from rdscsi.routeros.lines import NewVolume
-from rdscsi.tags import Tag, TagState, name_hash, parse_tag, render_tag
+from rdscsi.model import CapacityRange, ContentSource, Volume, VolumeRequest
+from rdscsi.routeros.lines import NewCopy, NewVolume
+from rdscsi.tags import NO_SOURCE, Tag, TagState, name_hash, parse_tag, render_tag, source_word
 
 KIND = "create"
 
@@ -40,9 +44,10 @@ def request_hash(parameters: Mapping[str, str]) -> str:
 async def create(backend: Backend, request: VolumeRequest) -> Volume:
     """Make a volume, or confirm that it is there as asked.
 
-    Raises AlreadyExists, CapacityOutOfRange, OutOfSpace, NotOurs or Refused with nothing half made; else NotFinal.
+    Raises AlreadyExists, CapacityOutOfRange, OutOfSpace, NotOurs or Refused, and NotFound for its content source, with
+    nothing half made; else NotFinal.
     """
-    size = sizes.choose(request.capacity_range, backend.options.default_capacity)
+    sizes.choose(request.capacity_range, backend.options.default_capacity)  # what no volume can have is said first
     backend.require_inventory()
     slot = backend.slot(request.name)
     record = await backend.journal.volume(backend.volume_id(slot))
@@ -52,21 +57,42 @@ async def create(backend: Backend, request: VolumeRequest) -> Volume:
             raise OperationPending(f"{record.volume_id} is being deleted; a volume of that name can be made after that")
         if record.state == "ready":
             return await _confirm(backend, record, request)
+    size = await _size(backend, request)
+    if record is not None:
         _refuse_other_attempt(record, request, size)
     wanted: dict[str, Json] = {
         "name": request.name,
         "size_bytes": size,
         "request_hash": request_hash(request.parameters),
     }
-    intend = partial(_intend, backend, request.name, slot, record)
+    if request.source is not None:
+        wanted[SOURCE] = request.source.source_id
+    intend = partial(_intend, backend, request, slot, record)
     async with backend.journal.operation(KIND, backend.volume_id(slot), wanted, changes=intend) as operation:
-        return await carry_out(backend, operation)
+        return replace(await carry_out(backend, operation), source=request.source)
+
+
+async def _size(backend: Backend, request: VolumeRequest) -> int:
+    """Choose the size; a copy is as large as its source at least. Raises InvalidRequest for what cannot be copied."""
+    if request.source is None:
+        return sizes.choose(request.capacity_range, backend.options.default_capacity)
+    if not backend.device.place.btrfs:
+        pool = backend.device.settings.pool_slot
+        said = f"nothing: the pool {pool!r} has no Btrfs, and only Btrfs can copy its volumes"
+        raise InvalidRequest("volume_content_source", request.source.source_id, said)
+    source = await find(backend, request.source)
+    wanted = request.capacity_range
+    least = CapacityRange(max(wanted.required_bytes, source.size_bytes), wanted.limit_bytes)
+    return sizes.choose(least, source.size_bytes)
 
 
 def _intend(
-    backend: Backend, csi_name: str, slot: str, record: VolumeRecord | None, operation_id: str
+    backend: Backend, request: VolumeRequest, slot: str, record: VolumeRecord | None, operation_id: str
 ) -> Sequence[Change]:
-    """The record of a volume in the making. One that was rebuilt from a half-made volume's tag keeps its backing."""
+    """The record of a volume in the making. One that was rebuilt from a half-made volume's tag keeps its backing.
+
+    A copy counts as published from the beginning: what is lost of it must never be made again empty.
+    """
     if record is not None:
         return ()
     return [
@@ -75,12 +101,12 @@ def _intend(
                 volume_id=backend.volume_id(slot),
                 backend=backend.options.backend,
                 slot=slot,
-                csi_name=csi_name,
+                csi_name=request.name,
                 backing=operation_id,
                 capacity_bytes=0,
                 state="creating",
                 tag="",
-                ever_published=False,
+                ever_published=request.source is not None,
                 quarantine="",
                 updated_at=backend.now(),
             )
@@ -100,7 +126,13 @@ def _refuse_other_attempt(record: VolumeRecord, request: VolumeRequest, size: in
 
 
 def _same(tag: Tag, request: VolumeRequest) -> bool:
-    return (tag.name_hash, tag.request_hash) == (name_hash(request.name), request_hash(request.parameters))
+    asked = (name_hash(request.name), request_hash(request.parameters), _source_word(request.source))
+    return (tag.name_hash, tag.request_hash, tag.source) == asked
+
+
+def _source_word(source: ContentSource | None) -> str:
+    parsed = names.parse_volume_id(source.source_id) if source is not None else None
+    return source_word(parsed.slot) if parsed is not None else NO_SOURCE
 
 
 async def _confirm(backend: Backend, record: VolumeRecord, request: VolumeRequest) -> Volume:
@@ -109,14 +141,14 @@ async def _confirm(backend: Backend, record: VolumeRecord, request: VolumeReques
     if seen.tag.state is not TagState.READY:
         raise OperationPending(f"{record.volume_id} is {seen.tag.state.value}")
     if not _same(seen.tag, request):
-        raise AlreadyExists(f"a volume named {request.name!r} exists with other parameters")
+        raise AlreadyExists(f"a volume named {request.name!r} exists with other parameters or another content source")
     wanted = request.capacity_range
     if not sizes.fits(seen.item.size, wanted):
         raise AlreadyExists(
             f"a volume named {request.name!r} exists with {seen.item.size} bytes; asked for were at least "
             f"{wanted.required_bytes} and at most {wanted.limit_bytes or 'any'}"
         )
-    return Volume(record.volume_id, seen.item.size)
+    return Volume(record.volume_id, seen.item.size, source=request.source)
 
 
 async def carry_out(backend: Backend, operation: Operation) -> Volume:
@@ -131,7 +163,7 @@ async def carry_out(backend: Backend, operation: Operation) -> Volume:
     if not made(record, entry, size):
         try:
             entry = await _make(backend, operation, record, size)
-        except (Refused, OutOfSpace, NotOurs) as error:
+        except (Refused, OutOfSpace, NotOurs, NotFound, Abandoned) as error:
             if finished := await undo(backend, operation, error):
                 return finished
             raise
@@ -155,12 +187,33 @@ async def _make(backend: Backend, operation: Operation, record: VolumeRecord, si
     missing = 0 if own_tag(record, half_made) is not None else size
     with backend.space.promise(record.volume_id, missing, backend.catalogue.declared_bytes()):
         new = _new_volume(backend, record, operation.request, size)
+        if new.copied and not half_made.backings.intersection({record.backing}):
+            await _copy(backend, operation, record, size)
         await operation.step("create", f"{size} bytes in {new.file_path}")
         entry = await backend.act(record.slot, partial(backend.device.create, new), backend.backing(record))
     if entry.item is not None and own_tag(record, entry) is None:
         said = f"the slot {record.slot} is taken by an item that is not this volume: {entry.item.comment!r}"
         raise NotOurs(said) if entry.tag is None else Quarantined(said)
     return entry
+
+
+async def _copy(backend: Backend, operation: Operation, record: VolumeRecord, size: int) -> None:
+    """Make the backing object a copy of the source, which is held still meanwhile. It is whole or not there at all.
+
+    Raises NotFound when the source is gone, Abandoned when it has grown beyond the size that was intended.
+    """
+
+    async def copy(source: Source) -> None:
+        if source.size_bytes > size:
+            raise Abandoned(f"{source.source_id} has grown to {source.size_bytes} bytes meanwhile; ask again")
+        new = NewCopy(backend.backing(record), source.origin, False, size + backend.options.reserve_bytes)
+        await operation.step("copy", f"{source.origin.backing.name} as {new.backing.name}")
+        entry = await backend.act(record.slot, partial(backend.device.copy, new), new.backing)
+        if record.backing not in entry.backings:
+            raise OperationPending(f"{source.source_id} is not what it was taken for; it is looked at again")
+
+    source_id = str(operation.request[SOURCE])
+    await alone(backend, source_id, record.volume_id, copy)
 
 
 def made(record: VolumeRecord, entry: Entry, size: int) -> bool:
@@ -188,10 +241,12 @@ def new_volume(backend: Backend, record: VolumeRecord, creating: Tag, ready: Tag
         creating=render_tag(creating),
         ready=render_tag(ready),
         keep_free_bytes=backend.options.reserve_bytes,
+        copied=ready.source != NO_SOURCE,
     )
 
 
 def _new_volume(backend: Backend, record: VolumeRecord, request: Mapping[str, Json], size: int) -> NewVolume:
+    source = ContentSource(str(request[SOURCE])) if SOURCE in request else None
     creating = Tag(
         state=TagState.CREATING,
         operation=record.backing,
@@ -199,6 +254,8 @@ def _new_volume(backend: Backend, record: VolumeRecord, request: Mapping[str, Js
         name_hash=name_hash(str(request["name"])),
         request_hash=str(request["request_hash"]),
         size_bytes=size,
+        blank=source is None,
+        source=_source_word(source),
     )
     return new_volume(backend, record, creating, creating.evolve(state=TagState.READY))
 

@@ -7,6 +7,7 @@ from rdscsi.controller.backend import Backend
 from rdscsi.controller.catalogue import Entry
 from rdscsi.controller.erasing import erase
 from rdscsi.controller.judgement import LOST
+from rdscsi.controller.sources import refuse_pinned
 from rdscsi.errors import NotFound, NotPermittedNow, Quarantined
 from rdscsi.journal import Operation, VolumeRecord, changes
 from rdscsi.tags import parse_tag
@@ -19,7 +20,8 @@ _GIVEN_UP = (creation.KIND, expansion.KIND)
 async def delete(backend: Backend, volume_id: str) -> None:
     """Delete a volume. An id that this driver never handed out is deleted already; nothing is touched for it.
 
-    Raises NotPermittedNow while a node may reach the volume; else NotFinal.
+    Raises NotPermittedNow while a node may reach the volume; else NotFinal, also while it is being copied. Snapshots
+    and clones of it stay: their subvolumes are their own.
     """
     slot = backend.own_slot(volume_id)
     if slot is None:
@@ -30,6 +32,7 @@ async def delete(backend: Backend, volume_id: str) -> None:
         return
     if record.state == "ready":
         await _refuse_published(backend, record)
+    await refuse_pinned(backend, volume_id)
     doomed = changes.put_volume(replace(record, state="deleting", updated_at=backend.now()))
     request = {"backing": record.backing}
     async with backend.journal.operation(

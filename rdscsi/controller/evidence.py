@@ -1,7 +1,7 @@
 """Whether a node is done with a volume: asked of whoever knows, at unpublish and at the next publish (law 8).
 
 The orchestrator unpublishes after the node has unstaged, and its word is taken where nobody can be asked. Where
-somebody can, a node that may still be writing is marked dirty in the tag, and the mark stands until it is proven otherwise.
+somebody can, a node that may still be writing is marked dirty in the tag, until the contrary is proven.
 """
 
 from collections.abc import Iterable

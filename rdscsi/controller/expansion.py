@@ -6,6 +6,7 @@ from rdscsi.controller import sizes
 from rdscsi.controller.backend import Backend, Seen
 from rdscsi.controller.catalogue import Entry
 from rdscsi.controller.overtaken import stamp
+from rdscsi.controller.sources import refuse_pinned
 from rdscsi.errors import NotFound, OperationPending, OutOfSpace, Refused
 from rdscsi.journal import Json, Operation, VolumeRecord, changes
 from rdscsi.model import CapacityRange, Expansion
@@ -17,13 +18,15 @@ KIND = "expand"
 async def expand(backend: Backend, volume_id: str, wanted: CapacityRange) -> Expansion:
     """Grow a volume to the range. The node has work left in any case: it must see the new size.
 
-    Raises NotFound, CapacityOutOfRange, OutOfSpace or Refused with the volume as it was; else NotFinal.
+    Raises NotFound, CapacityOutOfRange, OutOfSpace or Refused with the volume as it was; else NotFinal, also while it
+    is being copied.
     """
     slot = backend.own_slot(volume_id)
     if slot is None:
         raise NotFound(f"volume {volume_id} does not exist")
     backend.require_inventory()
     record = await backend.known(volume_id, slot)
+    await refuse_pinned(backend, volume_id)
     seen = _ready(record, backend.seen(record, await backend.entry(slot)))
     size = sizes.grown(wanted, max(seen.item.size, seen.tag.size_bytes))
     request: dict[str, Json] = {"size_bytes": size, **stamp(backend, record)}

@@ -98,6 +98,9 @@ class Inventory:
             assert facts.item is not None
             assert facts.tag is not None
             learned = backend.described(record, facts.tag, facts.item)
+            if record.backing != facts.tag.operation:
+                named = backend.record_of(facts.slot, facts.tag, facts.item)
+                learned = replace(named, csi_name=record.csi_name)
             return [changes.amend_volume(record, replace(learned, quarantine=""))]
         if quarantine == record.quarantine or (judgement.verdict is Verdict.UNFINISHED and record.quarantine):
             return []

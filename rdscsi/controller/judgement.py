@@ -113,6 +113,9 @@ def _gone(facts: Facts, record: VolumeRecord, what: str) -> Judgement:
 def _taken(facts: Facts, record: VolumeRecord, item: DiskItem) -> Judgement:
     if record.state == "creating" and facts.open_operation:
         return Judgement(Verdict.UNFINISHED)
+    tag = facts.tag
+    if tag is not None and facts.has_file(tag.operation) and record.backing not in facts.backings:
+        return Judgement(Verdict.LEARN)  # an old record: its volume was deleted, and one of that name made since
     return Judgement(
         Verdict.QUARANTINE, f"contradiction: the item in slot {facts.slot} bears another comment: {item.comment!r}"
     )

@@ -1,7 +1,8 @@
 """Intents that time has overtaken: an old copy of the journal holds one that was carried out long ago (law 5).
 
-A publish, unpublish or expansion takes down the generation of the tag that it was made for. Its own change raises that
-by one; a tag that is further ahead was changed by whatever came after, which must not be turned back.
+A publish, unpublish or expansion takes down the generation of the tag that it was made for, and the create that made
+the volume. Its own change raises the generation by one; a tag that is further ahead was changed by whatever came after,
+which must not be turned back, and a volume that another create made since is another one.
 """
 
 from rdscsi.controller.backend import Backend
@@ -11,13 +12,15 @@ from rdscsi.journal import Json, Operation, VolumeRecord, changes
 from rdscsi.tags import parse_tag
 
 GENERATION = "generation"
+BACKING = "backing"
 
 
 def stamp(backend: Backend, record: VolumeRecord) -> dict[str, Json]:
     """Return what an intent keeps of the tag it is made for: the newest generation that is known without a look."""
     entry = backend.catalogue.entry(record.slot)
     known = [parse_tag(record.tag), None if entry.suspect else own_tag(record, entry)]
-    return {GENERATION: max((tag.generation for tag in known if tag is not None), default=0)}
+    generation = max((tag.generation for tag in known if tag is not None), default=0)
+    return {GENERATION: generation, BACKING: record.backing}
 
 
 async def closed(backend: Backend, operation: Operation) -> bool:
@@ -28,7 +31,7 @@ async def closed(backend: Backend, operation: Operation) -> bool:
         return False
     entry = await backend.entry(record.slot)
     tag = own_tag(record, entry)
-    if tag is None or tag.generation <= generation + 1:
+    if tag is None or (tag.generation <= generation + 1 and tag.operation == operation.request.get(BACKING)):
         return False
     error = Abandoned(
         f"{operation.subject}: {operation.kind} was meant for generation {generation}; it is {tag.generation}"

@@ -1,6 +1,6 @@
 """The Controller service: each method reads its request, asks the port, writes the answer. No decision is made here.
 
-What is not here (snapshots, health, modification, groups) answers UNIMPLEMENTED, by the generated base class.
+What is not here (health, modification, groups) answers UNIMPLEMENTED, by the generated base class.
 """
 
 from rdscsi.csi import replies, requests
@@ -78,6 +78,23 @@ class Controller(pb.ControllerBase):
         self, message: pb.ControllerExpandVolumeRequest
     ) -> pb.ControllerExpandVolumeResponse:
         return replies.expand_volume(await self._port.expand_volume(*requests.expand_volume(message)))
+
+    @rpc(changes=True)
+    async def create_snapshot(self, message: pb.CreateSnapshotRequest) -> pb.CreateSnapshotResponse:
+        return replies.create_snapshot(await self._port.create_snapshot(requests.create_snapshot(message)))
+
+    @rpc(changes=True)
+    async def delete_snapshot(self, message: pb.DeleteSnapshotRequest) -> pb.DeleteSnapshotResponse:
+        await self._port.delete_snapshot(requests.snapshot_id(message.snapshot_id))
+        return pb.DeleteSnapshotResponse()
+
+    @rpc(changes=False)
+    async def list_snapshots(self, message: pb.ListSnapshotsRequest) -> pb.ListSnapshotsResponse:
+        return replies.list_snapshots(await self._port.list_snapshots(requests.list_snapshots(message)))
+
+    @rpc(changes=False)
+    async def get_snapshot(self, message: pb.GetSnapshotRequest) -> pb.GetSnapshotResponse:
+        return replies.get_snapshot(await self._port.get_snapshot(requests.snapshot_id(message.snapshot_id)))
 
     @rpc(changes=False)
     async def controller_get_capabilities(

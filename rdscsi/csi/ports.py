@@ -15,6 +15,10 @@ from rdscsi.model import (
     NodeExpandRequest,
     NodePublishRequest,
     PublishRequest,
+    Snapshot,
+    SnapshotPage,
+    SnapshotQuery,
+    SnapshotRequest,
     StageRequest,
     Volume,
     VolumeCapability,
@@ -30,7 +34,8 @@ class ControllerPort(Protocol):
     async def create_volume(self, request: VolumeRequest) -> Volume:
         """Make the volume of this name, or find it made with the same request.
 
-        Raises AlreadyExists when the name is taken by another request, CapacityOutOfRange, OutOfSpace.
+        Raises AlreadyExists when the name is taken by another request, CapacityOutOfRange, OutOfSpace, and NotFound for
+        a content source that does not exist.
         """
         ...
 
@@ -78,6 +83,26 @@ class ControllerPort(Protocol):
         self, volume_id: str, capacity_range: CapacityRange, capability: VolumeCapability | None
     ) -> Expansion:
         """Grow the volume; a volume that is large enough already is a success. Raises NotFound."""
+        ...
+
+    async def create_snapshot(self, request: SnapshotRequest) -> Snapshot:
+        """Take a snapshot of the volume, or find it taken.
+
+        Raises AlreadyExists when the name is another volume's snapshot, NotFound, OutOfSpace, and NotSupported where
+        the pool cannot take snapshots.
+        """
+        ...
+
+    async def delete_snapshot(self, snapshot_id: str) -> None:
+        """Return once nothing of the snapshot is left. An id that is malformed or unknown is a success."""
+        ...
+
+    async def list_snapshots(self, query: SnapshotQuery) -> SnapshotPage:
+        """Return one page. Raises as `list_volumes`."""
+        ...
+
+    async def get_snapshot(self, snapshot_id: str) -> Snapshot:
+        """Return the snapshot. Raises NotFound."""
         ...
 
     def ready(self) -> bool:

@@ -1,9 +1,20 @@
 """Answers: from the model to the wire. Pure."""
 
 from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
 
 from rdscsi.csi.pb.csi import v1 as pb
-from rdscsi.model import Capacity, Expansion, Usage, Volume, VolumePage, VolumeStats
+from rdscsi.model import (
+    Capacity,
+    ContentSource,
+    Expansion,
+    Snapshot,
+    SnapshotPage,
+    Usage,
+    Volume,
+    VolumePage,
+    VolumeStats,
+)
 
 _UNITS = {"bytes": pb.VolumeUsageUnit.BYTES, "inodes": pb.VolumeUsageUnit.INODES}
 
@@ -63,6 +74,22 @@ def expand_volume(expansion: Expansion) -> pb.ControllerExpandVolumeResponse:
     )
 
 
+def create_snapshot(snapshot: Snapshot) -> pb.CreateSnapshotResponse:
+    """Answer CreateSnapshot."""
+    return pb.CreateSnapshotResponse(snapshot=_snapshot(snapshot))
+
+
+def list_snapshots(page: SnapshotPage) -> pb.ListSnapshotsResponse:
+    """Answer ListSnapshots."""
+    entries = [pb.ListSnapshotsResponseEntry(snapshot=_snapshot(one)) for one in page.snapshots]
+    return pb.ListSnapshotsResponse(entries=entries, next_token=page.next_token)
+
+
+def get_snapshot(snapshot: Snapshot) -> pb.GetSnapshotResponse:
+    """Answer GetSnapshot."""
+    return pb.GetSnapshotResponse(snapshot=_snapshot(snapshot))
+
+
 def volume_stats(stats: VolumeStats) -> pb.NodeGetVolumeStatsResponse:
     """Answer NodeGetVolumeStats."""
     return pb.NodeGetVolumeStatsResponse(usage=[_usage(one) for one in stats.usage])
@@ -89,6 +116,23 @@ def _volume(volume: Volume) -> pb.Volume:
         volume_id=volume.volume_id,
         capacity_bytes=volume.capacity_bytes,
         volume_context=dict(volume.volume_context),
+        content_source=_content_source(volume.source) if volume.source is not None else None,
+    )
+
+
+def _content_source(source: ContentSource) -> pb.VolumeContentSource:
+    if source.snapshot_id:
+        return pb.VolumeContentSource(snapshot=pb.VolumeContentSourceSnapshotSource(snapshot_id=source.snapshot_id))
+    return pb.VolumeContentSource(volume=pb.VolumeContentSourceVolumeSource(volume_id=source.volume_id))
+
+
+def _snapshot(snapshot: Snapshot) -> pb.Snapshot:
+    return pb.Snapshot(
+        snapshot_id=snapshot.snapshot_id,
+        source_volume_id=snapshot.source_volume_id,
+        size_bytes=snapshot.size_bytes,
+        creation_time=datetime.fromtimestamp(snapshot.created_at, UTC),
+        ready_to_use=snapshot.ready,
     )
 
 

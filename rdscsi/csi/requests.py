@@ -11,7 +11,15 @@ from dataclasses import dataclass
 from rdscsi.csi import capabilities, checks, parameters
 from rdscsi.csi.pb.csi import v1 as pb
 from rdscsi.errors import InvalidRequest, InvalidToken
-from rdscsi.model import CapacityRange, PublishRequest, VolumeCapability, VolumeRequest
+from rdscsi.model import (
+    CapacityRange,
+    ContentSource,
+    PublishRequest,
+    SnapshotQuery,
+    SnapshotRequest,
+    VolumeCapability,
+    VolumeRequest,
+)
 
 
 def volume_id(value: str) -> str:
@@ -24,12 +32,20 @@ def create_volume(message: pb.CreateVolumeRequest) -> VolumeRequest:
     name = checks.required_text("name", message.name)
     wanted = capabilities.parse_all("volume_capabilities", message.volume_capabilities)
     capabilities.served_all("volume_capabilities", message.volume_capabilities)
-    if message.volume_content_source is not None:
-        raise InvalidRequest("volume_content_source", "(set)", "nothing: snapshots and clones are not served")
+    source = None if message.volume_content_source is None else _content_source(message.volume_content_source)
     _no_mutable_parameters(message.mutable_parameters)
     own = parameters.parse("parameters", message.parameters)
     bounds = _optional_range(message.capacity_range)
-    return VolumeRequest(name, bounds, wanted, own)
+    return VolumeRequest(name, bounds, wanted, own, source)
+
+
+def _content_source(message: pb.VolumeContentSource) -> ContentSource:
+    field = "volume_content_source"
+    if message.snapshot is not None:
+        return ContentSource(snapshot_id=checks.required_text(f"{field}.snapshot_id", message.snapshot.snapshot_id))
+    if message.volume is not None:
+        return ContentSource(volume_id=checks.required_text(f"{field}.volume_id", message.volume.volume_id))
+    raise InvalidRequest(field, "", "a snapshot or a volume")
 
 
 def publish_volume(message: pb.ControllerPublishVolumeRequest) -> PublishRequest:
@@ -70,9 +86,35 @@ def validate_capabilities(message: pb.ValidateVolumeCapabilitiesRequest) -> Vali
 
 def list_volumes(message: pb.ListVolumesRequest) -> tuple[int, str]:
     """Read ListVolumes: entries at most (0: as the driver likes) and token. Raises InvalidToken for a giant token."""
-    if len(message.starting_token.encode()) > checks.LONGEST_TEXT:
-        raise InvalidToken(f"starting_token={checks.shortened(message.starting_token)!r}: not one of this driver's")
-    return checks.count("max_entries", message.max_entries), message.starting_token
+    return checks.count("max_entries", message.max_entries), _token(message.starting_token)
+
+
+def snapshot_id(value: str) -> str:
+    """Read a snapshot id, whoever made it."""
+    return checks.required_text("snapshot_id", value)
+
+
+def create_snapshot(message: pb.CreateSnapshotRequest) -> SnapshotRequest:
+    """Read CreateSnapshot. Topology requirements are for drivers with topology."""
+    name = checks.required_text("name", message.name)
+    source = checks.required_text("source_volume_id", message.source_volume_id)
+    return SnapshotRequest(name, source, parameters.parse("parameters", message.parameters))
+
+
+def list_snapshots(message: pb.ListSnapshotsRequest) -> SnapshotQuery:
+    """Read ListSnapshots. Raises InvalidToken for a giant token."""
+    return SnapshotQuery(
+        max_entries=checks.count("max_entries", message.max_entries),
+        starting_token=_token(message.starting_token),
+        source_volume_id=checks.optional_text("source_volume_id", message.source_volume_id),
+        snapshot_id=checks.optional_text("snapshot_id", message.snapshot_id),
+    )
+
+
+def _token(value: str) -> str:
+    if len(value.encode()) > checks.LONGEST_TEXT:
+        raise InvalidToken(f"starting_token={checks.shortened(value)!r}: not one of this driver's")
+    return value
 
 
 def get_capacity(message: pb.GetCapacityRequest) -> tuple[dict[str, str], tuple[VolumeCapability, ...]]:

@@ -35,7 +35,8 @@ def _deaths(name: str) -> list[Case]:
     counted = {Where.BEFORE_COMMIT: seen.commits, Where.AFTER_COMMIT: seen.commits}
     counted |= {Where.LINE: len(seen.lines), Where.ANSWER: len(seen.lines)}
     return [
-        Case(_death(where, nth), scenario, [Strike(where, nth, What.CRASH)])
+        Case(f"{_death(where, nth)}; the caller {reaction}", scenario, [Strike(where, nth, What.CRASH)], reaction)
+        for reaction in (Reaction.GIVES_UP, Reaction.RETRIES)
         for where, count in counted.items()
         for nth in range(1, count + 1)
     ]

@@ -18,7 +18,7 @@ from rdscsi.drill.results import Lane, Mark, Rehearsal
 from rdscsi.drill.standing import standing, standing_in_file
 from rdscsi.errors import DriverError, NotFinal, Quarantined
 from rdscsi.simulator import ApplianceOptions, Behaviour, PoolOptions
-from rdscsi.testing.invariants import Holdings, Promises, holdings, violations
+from rdscsi.testing.invariants import Holdings, Memory, Promises, holdings, violations
 from rdscsi.testing.orchestrator import settle
 from rdscsi.testing.scenarios import VOLUME_ID, Scenario, Step, remove
 from rdscsi.testing.schedules import Reaction
@@ -28,6 +28,7 @@ from rdscsi.testing.world import OPTIONS, Process, World, in_memory, open_world
 FLUSH_SECONDS = 5.0
 PATIENCE = 3000.0
 SETTLED_AFTER = 700.0
+LANDED_AFTER = 60.0
 WAY_SECONDS = 0.1
 BEFORE_FLUSH = 1.0
 
@@ -55,9 +56,20 @@ def rehearse(case: Case) -> Rehearsal:
     return rehearsal
 
 
+class DryRunFailed(DriverError):
+    """The call goes wrong without being struck, so that there is nothing to strike."""
+
+    def __init__(self, rehearsal: Rehearsal) -> None:
+        super().__init__("; ".join(rehearsal.wrong))
+        self.rehearsal = rehearsal
+
+
 def effects(scenario: Scenario) -> Counting:
-    """Count the effects of a scenario's call when nothing goes wrong."""
-    return _run(Case("dry run", scenario))[1]
+    """Count the effects of a scenario's call when nothing goes wrong. Raises DryRunFailed."""
+    rehearsal, counting = _run(Case("without a strike", scenario))
+    if rehearsal.wrong:
+        raise DryRunFailed(rehearsal)
+    return counting
 
 
 def _run(case: Case) -> tuple[Rehearsal, Counting]:
@@ -159,12 +171,21 @@ class _Running:
             await process.wait_settled()
         self.recorder.note(Lane.JOURNAL, "nothing is open", Mark.RECOVERY)
         self.recorder.end()
+        await trio.sleep(LANDED_AFTER)
+        self._gone_is_gone()
         await trio.sleep(SETTLED_AFTER)
         self.rehearsal.after = await standing(self.world.machine, process.journal)
+        memory = Memory.LOST if self.case.strays else Memory.WHOLE
         self.rehearsal.wrong += await violations(
-            self.world.machine, process.journal, self.promises, self.foreign, strays=self.case.strays
+            self.world.machine, process.journal, self.promises, self.foreign, memory=memory
         )
         self.settled = True
+
+    def _gone_is_gone(self) -> None:
+        """Not even for a moment: whoever was told that a volume is gone may make another of that name."""
+        back = [slot for slot in self.world.machine.items() if VOLUME_ID.endswith(slot)]
+        if VOLUME_ID in self.promises.gone and back:
+            self.rehearsal.wrong.append(f"{VOLUME_ID}: was acknowledged as deleted, and its disk is there again")
 
     async def _react(self, process: Process) -> None:
         call: Step = self.case.scenario.call

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 
 from rdscsi.drill.drills import Drill
-from rdscsi.drill.rehearsal import rehearse
+from rdscsi.drill.rehearsal import DryRunFailed, rehearse
 from rdscsi.drill.results import Rehearsal, Verdict
 
 Progress = Callable[[Drill, int, int, Rehearsal], None]
@@ -15,7 +15,11 @@ def run_one(drill: Drill, progress: Progress = lambda *_: None) -> Verdict:
     """Run one drill."""
     verdict = Verdict(drill.name, drill.title, drill.promise)
     began = time.monotonic()
-    cases = drill.cases()
+    try:
+        cases = drill.cases()
+    except DryRunFailed as error:
+        cases = []
+        verdict.rehearsals.append(error.rehearsal)
     for number, case in enumerate(cases, 1):
         verdict.rehearsals.append(rehearse(case))
         progress(drill, number, len(cases), verdict.rehearsals[-1])

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import sqlite
 
 from rdscsi.journal import schema
-from rdscsi.journal.records import StageRecord, TargetRecord, Tombstone, VolumeRecord
+from rdscsi.journal.records import SnapshotRecord, StageRecord, TargetRecord, Tombstone, VolumeRecord
 
 RESERVED_META = "journal."  # keys that only the journal itself writes
 
@@ -60,6 +60,45 @@ def drop_volume(volume_id: str, tombstone: Tombstone | None) -> Change:
             buried.apply(connection)
 
     return Change(f"drop_volume {volume_id}", apply)
+
+
+def put_snapshot(record: SnapshotRecord) -> Change:
+    """Keep this record of a snapshot in place of any other."""
+    return _put(f"put_snapshot {record.snapshot_id}", schema.snapshots, asdict(record), "snapshot_id")
+
+
+def add_snapshot(record: SnapshotRecord) -> Change:
+    """Keep this record unless there is one of that snapshot by now."""
+    statement = sqlite.insert(schema.snapshots).values(asdict(record)).on_conflict_do_nothing()
+
+    def apply(connection: sa.Connection) -> None:
+        connection.execute(statement)
+
+    return Change(f"add_snapshot {record.snapshot_id}", apply)
+
+
+def judge_snapshot(record: SnapshotRecord, quarantine: str) -> Change:
+    """Keep what an inventory finds about a snapshot that is ready still, made by the same create."""
+    columns = schema.snapshots.c
+    same = sa.and_(columns.snapshot_id == record.snapshot_id, columns.leaf == record.leaf, columns.state == "ready")
+    statement = sa.update(schema.snapshots).where(same).values(quarantine=quarantine)
+
+    def apply(connection: sa.Connection) -> None:
+        connection.execute(statement)
+
+    return Change(f"judge_snapshot {record.snapshot_id}", apply)
+
+
+def drop_snapshot(snapshot_id: str, tombstone: Tombstone | None) -> Change:
+    """Forget a snapshot, leaving a tombstone where it could come back. Forgetting twice is no error."""
+    buried = bury(tombstone) if tombstone is not None else None
+
+    def apply(connection: sa.Connection) -> None:
+        connection.execute(sa.delete(schema.snapshots).where(schema.snapshots.c.snapshot_id == snapshot_id))
+        if buried is not None:
+            buried.apply(connection)
+
+    return Change(f"drop_snapshot {snapshot_id}", apply)
 
 
 def put_stage(record: StageRecord) -> Change:

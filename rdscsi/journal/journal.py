@@ -25,6 +25,7 @@ from rdscsi.journal.records import (
     Json,
     OperationRecord,
     OperationState,
+    SnapshotRecord,
     StageRecord,
     TargetRecord,
     Tombstone,
@@ -127,6 +128,14 @@ class Journal:
     async def volumes(self) -> list[VolumeRecord]:
         """Return the records of all volumes, by id."""
         return await self._read(queries.volumes)
+
+    async def snapshot(self, snapshot_id: str) -> SnapshotRecord | None:
+        """Return the record of a snapshot; None says that the journal has none, nothing about the appliance."""
+        return await self._read(partial(queries.snapshot, snapshot_id=snapshot_id))
+
+    async def snapshots(self) -> list[SnapshotRecord]:
+        """Return the records of all snapshots, by id."""
+        return await self._read(queries.snapshots)
 
     async def tombstones(self) -> list[Tombstone]:
         """Return what was deleted, oldest first."""

@@ -15,6 +15,7 @@ from rdscsi.journal.records import (
     Incarnation,
     OperationRecord,
     OperationState,
+    SnapshotRecord,
     StageRecord,
     Step,
     TargetRecord,
@@ -82,6 +83,19 @@ def volumes(connection: sa.Connection) -> list[VolumeRecord]:
     """Return all volumes by id."""
     rows = connection.execute(sa.select(schema.volumes).order_by(schema.volumes.c.volume_id))
     return [_record(VolumeRecord, row._asdict()) for row in rows]
+
+
+def snapshot(connection: sa.Connection, snapshot_id: str) -> SnapshotRecord | None:
+    """Return a snapshot's record; None when the journal has none (which says nothing about the appliance)."""
+    s = schema.snapshots.c
+    row = connection.execute(sa.select(schema.snapshots).where(s.snapshot_id == snapshot_id)).one_or_none()
+    return None if row is None else _record(SnapshotRecord, row._asdict())
+
+
+def snapshots(connection: sa.Connection) -> list[SnapshotRecord]:
+    """Return all snapshots by id."""
+    rows = connection.execute(sa.select(schema.snapshots).order_by(schema.snapshots.c.snapshot_id))
+    return [_record(SnapshotRecord, row._asdict()) for row in rows]
 
 
 def tombstones(connection: sa.Connection) -> list[Tombstone]:

@@ -28,6 +28,7 @@ from rdscsi.journal.records import (
     VolumeRecord,
 )
 
+RUNS_NOW = "runs now"
 _CREATE = "create"
 
 
@@ -58,7 +59,7 @@ class Situation:
             return "no driver runs on this journal; the next start takes it up"
         former = self.incarnation is not None and operation.incarnation < self.incarnation.id
         if not former and not _interrupted(operation) and not _is_request(operation):
-            return f"runs now, attempt {operation.attempts}"
+            return f"{RUNS_NOW}, attempt {operation.attempts}"
         if self.waits:
             return "the driver tries again as soon as it can act at all: see above what it waits for"
         return ("left by an earlier start; " if former else "") + self._following(operation)

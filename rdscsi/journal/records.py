@@ -89,8 +89,30 @@ class VolumeRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class SnapshotRecord:
+    """A snapshot of the controller half.
+
+    `leaf` is its subvolume's name, which tells all of it (`names.SnapshotBacking`). `created_at`, by the appliance's
+    clock, and `uuid` are 0 and empty before it was proven. `quarantine` says why a person must look.
+    """
+
+    snapshot_id: str
+    backend: str
+    slot: str
+    csi_name: str
+    source_volume_id: str
+    leaf: str
+    size_bytes: int
+    created_at: float
+    uuid: str
+    state: VolumeState
+    quarantine: str
+    updated_at: float
+
+
+@dataclass(frozen=True, slots=True)
 class Tombstone:
-    """A volume that is gone for good: what comes back under it is erased (law 13)."""
+    """A volume or snapshot that is gone for good: what comes back under it is erased (law 13)."""
 
     volume_id: str
     slot: str

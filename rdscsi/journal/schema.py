@@ -7,7 +7,7 @@ table that is altered is copied, and the copy is neither STRICT nor AUTOINCREMEN
 
 import sqlalchemy as sa
 
-HEAD = "0001"
+HEAD = "0002"
 APPLICATION_ID = 0x52445343  # "RDSC": in the header of each journal, so that a stranger's database is never touched
 
 metadata = sa.MetaData(
@@ -117,6 +117,26 @@ volumes = sa.Table(
     sa.CheckConstraint("capacity_bytes >= 0", name="capacity_bytes_positive"),
     _one_of("state", "creating", "ready", "deleting"),
     _boolean("ever_published"),
+    sqlite_strict=True,
+)
+
+snapshots = sa.Table(
+    "snapshots",
+    metadata,
+    sa.Column("snapshot_id", sa.Text, primary_key=True),
+    _text("backend"),
+    _text("slot"),
+    _text("csi_name"),
+    _text("source_volume_id"),
+    _text("leaf"),
+    sa.Column("size_bytes", sa.Integer, nullable=False),
+    sa.Column("created_at", sa.REAL, nullable=False),
+    _text("uuid", ""),
+    _text("state"),
+    _text("quarantine", ""),
+    sa.Column("updated_at", sa.REAL, nullable=False),
+    sa.CheckConstraint("size_bytes > 0", name="size_bytes_positive"),
+    _one_of("state", "creating", "ready", "deleting"),
     sqlite_strict=True,
 )
 

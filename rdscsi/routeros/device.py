@@ -18,7 +18,7 @@ from rdscsi.names import Backing
 from rdscsi.routeros import lines, program, surveys
 from rdscsi.routeros.answers import Answer, parse_answer
 from rdscsi.routeros.console import Reply, RunTimeRefused
-from rdscsi.routeros.lines import Guard, NewSnapshot, NewVolume, Place
+from rdscsi.routeros.lines import Guard, NewCopy, NewVolume, Place
 from rdscsi.routeros.preflight import Look, pool_troubles, read_look, refused_policy, version_mistakes
 from rdscsi.routeros.program import Program
 from rdscsi.routeros.uptime import Sighting, Window
@@ -151,6 +151,12 @@ class Device:
         path = self.file_path(backing) if backing is not None else ""
         return await self._run(self._program.observe(guard, slot, backing, path), guard)
 
+    async def observe_copy(self, backing: Backing) -> Answer:
+        """Print one snapshot's subvolume. What the answer lacks may be believed when settled."""
+        self.may_act()
+        guard = self._guard(self._window())
+        return await self._run(self._program.observe_copy(guard, backing), guard)
+
     # --- the token
 
     async def make_marker(self, marker: Marker, *, first: bool) -> None:
@@ -195,18 +201,16 @@ class Device:
     # --- volumes
 
     async def create(self, volume: NewVolume) -> Answer:
-        """Send the create line; the answer shows the slot's item and the pool.
+        """Send the create line; the answer shows the slot's item and the pool."""
+        return await self._mutate(volume.slot, lambda guard: self._program.create(guard, volume))
 
-        Nothing may happen to the origin of a copy meanwhile either, so its slot is waited for and unsettled too.
+    async def copy(self, new: NewCopy) -> Answer:
+        """Send the copy line; the answer shows the copy if it is there, the item in its slot, if any, and the pool.
+
+        Nothing may happen to the origin meanwhile: its slot is waited for, and becomes unsettled with the copy's.
         """
-        also = (volume.origin.backing.slot,) if volume.origin is not None else ()
-        return await self._mutate(volume.slot, lambda guard: self._program.create(guard, volume), *also)
-
-    async def snapshot(self, new: NewSnapshot) -> Answer:
-        """Send the snapshot line; the answer shows the snapshot if it is there, the volume's item and the pool."""
-        return await self._mutate(
-            new.backing.slot, lambda guard: self._program.snapshot(guard, new), new.origin.backing.slot
-        )
+        origin = new.origin.backing.slot
+        return await self._mutate(new.backing.slot, lambda guard: self._program.copy(guard, new), origin)
 
     async def publish(self, slot: str, *, old_tag: str, new_tag: str, subnqn: str, trsvcid: int) -> Answer:
         """Send the publish line; the answer shows the slot's item."""

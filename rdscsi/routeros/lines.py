@@ -16,7 +16,7 @@ would hide inside `where`.
 import itertools
 from dataclasses import dataclass
 
-from rdscsi.names import Backing, SnapshotBacking
+from rdscsi.names import Backing
 from rdscsi.routeros.phrases import for_each, joined, print_disks, print_pool, record, refuse_if, wait_until, when
 from rdscsi.routeros.quoting import number, quote
 from rdscsi.routeros.uptime import Window, render_uptime
@@ -118,19 +118,20 @@ class Origin:
 
 
 @dataclass(frozen=True, slots=True)
-class NewSnapshot:
-    """What a snapshot puts on the appliance: nothing but a subvolume, whose name tells all. `origin` is a volume."""
+class NewCopy:
+    """A subvolume that is to be a copy of another one: a snapshot, which is read-only, or what a volume is made of."""
 
-    backing: SnapshotBacking
+    backing: Backing
     origin: Origin
-    keep_free_bytes: int
+    read_only: bool
+    need_free_bytes: int
 
 
 @dataclass(frozen=True, slots=True)
 class NewVolume:
     """What a create puts on the appliance. `creating` and `ready` are tags whose backing uuid is still to be added.
 
-    With an `origin` it is filled with that, else empty.
+    `copied`: the backing object is there already, as a copy that holds the file; it may have to grow.
     """
 
     slot: str
@@ -140,17 +141,16 @@ class NewVolume:
     creating: str
     ready: str
     keep_free_bytes: int
-    origin: Origin | None = None
+    copied: bool = False
 
 
 def create(guard: Guard, volume: NewVolume) -> str:
-    """Make the backing object and the disk item, export off; verify; only then tag it ready.
+    """Make the backing object (unless copied) and the disk item, export off; verify; only then tag it ready.
 
     An item that is in the slot already is left as it is, unless it is this very create, half made.
     """
-    place, origin = guard.place, volume.origin
-    size = number(volume.size_bytes)
-    file_size = f"file-size={size} " if origin is None else ""  # a file that is there is attached as it is
+    place, size = guard.place, number(volume.size_bytes)
+    file_size = "" if volume.copied else f"file-size={size} "  # a file that is there is attached as it is
     end = _common_end(volume.creating, volume.ready)
     creating, ready = (quote(tag.removesuffix(end)) for tag in (volume.creating, volume.ready))
     verified = (
@@ -158,12 +158,12 @@ def create(guard: Guard, volume: NewVolume) -> str:
     )
     make = [
         *_enough_space(volume.size_bytes + volume.keep_free_bytes),
-        *_drop_leftover(place),
-        *_make_directory(place, origin),
+        *(() if volume.copied else (*_drop_leftover(place), *_make_directory(place))),
         *_uuid(place),
         *AGAIN,
         f"/disk/add type=file slot=$zs file-path=$zf {file_size}{_EXPLICIT} comment=($zc . $zx . $zu)",
     ]
+    lacking = f"[:len [{_ITEM}]]=0" + (f" and [:len [{_leaf(place)}]]=1" if volume.copied else "")
     grow = _one(f"{_ITEM} and comment=$zc and size<{size}", f"/disk/set $zq file-size={size}")
     finish = [
         *_uuid_of("$zq", place),
@@ -171,7 +171,7 @@ def create(guard: Guard, volume: NewVolume) -> str:
         when(
             f"[:len [{_ITEM} and comment=$zc]]=1",
             [
-                *(grow if origin is not None else ()),
+                *(grow if volume.copied else ()),
                 *wait_until(verified),
                 *_one(verified, f"/disk/set $zq comment=({ready} . $zx . $zu)"),
             ],
@@ -182,30 +182,36 @@ def create(guard: Guard, volume: NewVolume) -> str:
         _object(volume.slot),
         _backing(place, volume.backing, volume.file_path),
         [f":local zc {creating}", f":local zx {quote(end)}", ':local zu ""'],
-        [when(f"[:len [{_ITEM}]]=0", make)],
+        [when(lacking, make)],
         [f":set zq [{_leaf(place)}]", when("[:len $zq]=1", finish)],
         [print_disks("slot=$zs"), _print_leaf(place), print_pool()],
     )
 
 
-def snapshot(guard: Guard, new: NewSnapshot) -> str:
-    """Make a read-only snapshot of a volume, unless it is there: one statement, so that it is whole or not at all.
+def copy(guard: Guard, new: NewCopy) -> str:
+    """Copy a subvolume, unless that is done: one statement, so that the copy is whole or not there at all (Btrfs).
 
-    The last looks show it, and the volume after it: a size that is the same there was the same when it was taken.
+    Nothing is made, and nothing refused, while the origin is not what it is taken for. Needs a pool with Btrfs.
     """
-    place, origin = guard.place, new.origin
-    make = [
-        *_enough_space(new.backing.size_bytes + new.keep_free_bytes),
-        *AGAIN,
-        when(origin.there(), [_copy(place, origin, "yes")]),
-    ]
+    place = guard.place
+    parent = _full_name(place, quote(new.origin.backing.name))
+    statement = (
+        f"/disk/btrfs/subvolume/add fs=$zl parent={parent} read-only={'yes' if new.read_only else 'no'} "
+        f"name={_full_name(place, '$zb')}"
+    )
+    make = [*_enough_space(new.need_free_bytes), *AGAIN, when(new.origin.there(), [statement])]
     return joined(
         guard.open(),
-        _object(origin.backing.slot),
-        [f":local zl {quote(place.fs_label)}", f":local zb {quote(new.backing.name)}"],
+        _object(new.backing.slot),
+        _subvolume(place, new.backing),
         [when(f"[:len [{_leaf(place)}]]=0", make)],
         [print_disks("slot=$zs"), _print_leaf(place), print_pool(), TELL_OFFSET],
     )
+
+
+def observe_copy(guard: Guard, backing: Backing) -> str:
+    """Print a snapshot's subvolume, under proof of marker, pool and window, and what its time is to be read by."""
+    return joined(guard.open(), _subvolume(guard.place, backing), [_print_leaf(guard.place), print_pool(), TELL_OFFSET])
 
 
 def publish(guard: Guard, slot_name: str, old_tag: str, new_tag: str, subnqn: str, trsvcid: int) -> str:
@@ -335,18 +341,14 @@ def _drop_leftover(place: Place) -> list[str]:
     return [when(_UNUSED, remove)]
 
 
-def _make_directory(place: Place, origin: Origin | None) -> list[str]:
+def _make_directory(place: Place) -> list[str]:
     if not place.btrfs:
         return []
-    if origin is not None:
-        return [*AGAIN, refuse_if(f"!({origin.there()})", CHANGED), _copy(place, origin, "no")]
     return [*AGAIN, f"/disk/btrfs/subvolume/add fs=$zl name={_full_name(place, '$zb')}"]
 
 
-def _copy(place: Place, origin: Origin, read_only: str) -> str:
-    """The statement that makes the subvolume `zb` a copy of another one; Btrfs does it at once and as a whole."""
-    parent = _full_name(place, quote(origin.backing.name))
-    return f"/disk/btrfs/subvolume/add fs=$zl parent={parent} read-only={read_only} name={_full_name(place, '$zb')}"
+def _subvolume(place: Place, backing: Backing) -> list[str]:
+    return [f":local zl {quote(place.fs_label)}", f":local zb {quote(backing.name)}"]
 
 
 def _full_name(place: Place, leaf: str) -> str:

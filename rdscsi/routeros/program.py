@@ -9,16 +9,17 @@ from typing import Protocol
 from rdscsi.names import Backing
 from rdscsi.routeros.lines import (
     Guard,
-    NewSnapshot,
+    NewCopy,
     NewVolume,
     Place,
     add_again,
+    copy,
     create,
     expand,
     observe,
+    observe_copy,
     publish,
     remove,
-    snapshot,
     unpublish,
 )
 from rdscsi.routeros.surveys import first_marker, inventory, look, move_token, unguarded_inventory
@@ -27,6 +28,7 @@ from rdscsi.routeros.uptime import Window
 __all__ = [
     "Program",
     "add_again",
+    "copy",
     "create",
     "expand",
     "first_marker",
@@ -34,9 +36,9 @@ __all__ = [
     "look",
     "move_token",
     "observe",
+    "observe_copy",
     "publish",
     "remove",
-    "snapshot",
     "unguarded_inventory",
     "unpublish",
 ]
@@ -59,7 +61,9 @@ class Program(Protocol):
 
     def create(self, guard: Guard, volume: NewVolume) -> str: ...
 
-    def snapshot(self, guard: Guard, new: NewSnapshot) -> str: ...
+    def observe_copy(self, guard: Guard, backing: Backing) -> str: ...
+
+    def copy(self, guard: Guard, new: NewCopy) -> str: ...
 
     def publish(self, guard: Guard, slot_name: str, old_tag: str, new_tag: str, subnqn: str, trsvcid: int) -> str: ...
 

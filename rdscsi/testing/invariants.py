@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from rdscsi import names
+from rdscsi.controller.judgement import LOST
 from rdscsi.journal import Journal, VolumeRecord
 from rdscsi.model import Volume
 from rdscsi.tags import FORMAT, Tag, TagState, parse_tag
@@ -86,21 +87,47 @@ def holdings(machine: Machine) -> Holdings:
     return Holdings(items, frozenset(leaf for leaf in machine.leaves() if marker not in leaf))
 
 
+class Memory(enum.Enum):
+    """What became of the journal, and so what a settled world may still show."""
+
+    WHOLE = "nothing"
+    LOST = "files without a record"
+    OLD = "besides, records of volumes that were deleted since, quarantined as lost"
+    OLD_AND_REBOOTED = "besides, such volumes made anew: after a reboot the record is believed"
+
+
 async def violations(
-    machine: Machine, journal: Journal, promises: Promises, before: Holdings, *, strays: bool = False
+    machine: Machine, journal: Journal, promises: Promises, before: Holdings, *, memory: Memory = Memory.WHOLE
 ) -> list[str]:
-    """Check everything, after settling. `strays`: files without a record may be there, since a journal was lost."""
+    """Check everything, after settling."""
     now = holdings(machine)
-    wrong = [f"open: {one.kind} {one.subject}: {one.error}" for one in await journal.open_operations()]
+    wrong = []
     if now.foreign != before.foreign:
         wrong.append(f"foreign objects changed: {_difference(before.foreign, now.foreign)}")
     records = {record.slot: record for record in await journal.volumes()}
     disks = {slot: item for slot, item in machine.items().items() if slot.startswith(PREFIX)}
+    excused = {slot for slot, record in records.items() if _deleted_since(record, promises, memory)}
+    for held in (records, disks):
+        for slot in excused & held.keys():
+            del held[slot]  # type: ignore[attr-defined]
+    for one in await journal.open_operations():
+        if one.subject.partition("/")[2] not in excused:
+            wrong.append(f"open: {one.kind} {one.subject}: {one.error}")
     for slot in sorted({*records, *disks}):
         wrong += _pair(slot, records.get(slot), disks.get(slot))
-    wrong += [] if strays else _leaves(now, records)
+    wrong += _leaves(now, records) if memory is Memory.WHOLE else []
     wrong += _promises(promises, records)
     return wrong
+
+
+def _deleted_since(record: VolumeRecord, promises: Promises, memory: Memory) -> bool:
+    """Tell whether this record of an old journal is of a volume that the orchestrator has no claim to any more."""
+    if memory not in (Memory.OLD, Memory.OLD_AND_REBOOTED):
+        return False
+    promised = record.volume_id in promises.exists and not promises.doubtful(record.volume_id, Aspect.EXISTS)
+    if promised:
+        return False
+    return record.quarantine.startswith(LOST) or memory is Memory.OLD_AND_REBOOTED
 
 
 def _pair(slot: str, record: VolumeRecord | None, disk: Shown | None) -> Iterator[str]:

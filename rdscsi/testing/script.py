@@ -48,6 +48,7 @@ class Trouble:
 Event = Goal | Trouble
 LINE_TROUBLES = ("drop-before", "drop-after", "late", "late-middle", "stall-after", "cut", "refuse")
 PROCESS_TROUBLES = ("crash", "stop")
+OLD_JOURNAL = "journal old"
 WORLD_TROUBLES = ("reboot", "away", "export flipped", "item removed", "journal lost")
 
 
@@ -75,6 +76,7 @@ def make_script(seed: int) -> Script:
     rng = random.Random(f"script {seed}")  # noqa: S311 - repeatable on purpose
     events: list[Event] = [goal for volume in VOLUMES for goal in _goals(rng, volume)]
     events += [_trouble(rng) for _ in range(rng.choice((0, 1, 2, 3, 5, 8, 12)))]
+    events += _old_journal(random.Random(f"old journal {seed}"))  # noqa: S311 - of its own: seeds keep their scripts
     return Script(
         seed=seed,
         events=tuple(sorted(events, key=lambda event: event.at)),
@@ -100,6 +102,13 @@ def _goals(rng: random.Random, volume: str) -> list[Goal]:
             goals.append(Goal(at, volume, verb, node if "publish" in verb else "", size, patience))
             at += rng.choice((0.0, 0.5, 5.0, 20.0, 45.0)) * rng.random()
     return [goal for goal in goals if goal.at < LENGTH]
+
+
+def _old_journal(rng: random.Random) -> list[Trouble]:
+    """In one script of six a copy of the journal is put back some time after it was made."""
+    if rng.randrange(6):
+        return []
+    return [Trouble(rng.uniform(0.0, LENGTH * 0.5), OLD_JOURNAL, rng.choice((0.5, 5.0, 30.0, 90.0)))]
 
 
 def _trouble(rng: random.Random) -> Trouble:

@@ -22,9 +22,9 @@ from rdscsi.simulator import ApplianceOptions, Behaviour, LineCut, PoolOptions
 from rdscsi.simulator.console.failures import ConsoleError
 from rdscsi.simulator.faults import Fault, Kind
 from rdscsi.tags import FORMAT
-from rdscsi.testing.invariants import Aspect, Holdings, Promises, holdings, violations
+from rdscsi.testing.invariants import Aspect, Holdings, Memory, Promises, holdings, violations
 from rdscsi.testing.orchestrator import FILESYSTEM, wish
-from rdscsi.testing.script import LENGTH, LINE_TROUBLES, Goal, Script, Trouble
+from rdscsi.testing.script import LENGTH, LINE_TROUBLES, OLD_JOURNAL, Goal, Script, Trouble
 from rdscsi.testing.world import BACKEND, CLUSTER, OPTIONS, World, in_memory, open_world
 
 SIZE = 32 * MIB
@@ -93,7 +93,10 @@ class _Simulation:
         self._down_for = 0.0
         self._lost = itertools.count(1)
         self._journal: Path | None = None
-        self._strays = any(isinstance(one, Trouble) and one.kind == "journal lost" for one in script.events)
+        kinds = {one.kind for one in script.events if isinstance(one, Trouble)}
+        self._memory = Memory.LOST if "journal lost" in kinds else Memory.WHOLE
+        if OLD_JOURNAL in kinds:
+            self._memory = Memory.OLD_AND_REBOOTED if "reboot" in kinds else Memory.OLD
         self._strike: Trouble | None = None
         self._statements = 0
 
@@ -126,7 +129,7 @@ class _Simulation:
             async with self.world.process(self._journal, ready=False) as process:
                 self._controller = process.controller
                 self._settled = lambda process=process: violations(
-                    self.world.machine, process.journal, self.promises, self.before, strays=self._strays
+                    self.world.machine, process.journal, self.promises, self.before, memory=self._memory
                 )
                 self._came.set()
                 await trio.sleep_forever()
@@ -230,8 +233,24 @@ class _Simulation:
             world.crash()
             world.journal_path.unlink(missing_ok=True)
             world.journal_path.with_name(world.journal_path.name + "-wal").unlink(missing_ok=True)
+        elif trouble.kind == OLD_JOURNAL:
+            await self._put_back(trouble.seconds)
         elif slot in world.machine.items():
             self._meddle(trouble, slot)
+
+    async def _put_back(self, seconds: float) -> None:
+        """Copy the journal, and some time later let the process die and the next one find the copy."""
+        world = self.world
+        await self._alive()
+        copy = world.copied_journal(f"old-{next(self._lost)}")
+        await trio.sleep(seconds)
+        world.crash()
+        for suffix in ("", "-wal"):
+            there = world.journal_path.with_name(world.journal_path.name + suffix)
+            there.unlink(missing_ok=True)
+            kept = copy.with_name(copy.name + suffix)
+            if kept.exists():
+                kept.rename(there)
 
     def _meddle(self, trouble: Trouble, slot: str) -> None:
         item = self.world.machine.items()[slot]

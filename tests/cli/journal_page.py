@@ -21,13 +21,18 @@ from random import Random
 import trio
 
 from rdscsi import names
-from rdscsi.cli import journal_view
-from rdscsi.cli.journal import add_arguments
-from rdscsi.errors import DeviceUnavailable, OperationPending, OutOfSpace, Quarantined
+from rdscsi.cli import journal_explain, journal_view
+from rdscsi.cli.journal import add_arguments, print_explanation
+from rdscsi.cli.sight import Sight
+from rdscsi.controller.judgement import LOST
+from rdscsi.errors import DeviceUnavailable, OperationPending, OutcomeUnknown, OutOfSpace, Quarantined
 from rdscsi.journal import Journal, StageRecord, TargetRecord, Tombstone, VolumeRecord, changes, open_journal
 from rdscsi.journal.engine import connect
-from rdscsi.journal.reading import read_journal
-from rdscsi.model import GIB
+from rdscsi.journal.reading import Reading, read_journal
+from rdscsi.journal.records import WAITS_META
+from rdscsi.model import GIB, AccessMode, AccessType
+from rdscsi.routeros.answers import DiskItem
+from rdscsi.tags import NodeState, PublicationTag, Tag, TaggedNode, TagState, name_hash, render_tag
 
 PAGE = Path(__file__).parents[2] / "docs" / "journal.md"
 SHOWN_AT = "/var/lib/rdscsi/journal.db"
@@ -95,8 +100,47 @@ def record(csi_name: str, operation: str, at: float, **others: object) -> Volume
     """Return the record of a sample volume."""
     identity = volume_id(csi_name)
     slot = identity.partition("/")[2]
-    made = VolumeRecord(identity, "rds", slot, csi_name, operation, 10 * GIB, "ready", "", True, "", at)
+    words = render_tag(tag(csi_name, operation))
+    made = VolumeRecord(identity, "rds", slot, csi_name, operation, 10 * GIB, "ready", words, True, "", at)
     return replace(made, **others)  # type: ignore[arg-type]
+
+
+def tag(csi_name: str, operation: str, *, size: int = 10 * GIB) -> Tag:
+    """Return the owner tag of a sample volume that was published to a node and has left it."""
+    publication = PublicationTag(
+        epoch="e" * 16,
+        access_type=AccessType.MOUNT,
+        access_mode=AccessMode.SINGLE_NODE_WRITER,
+        readonly=False,
+        permit=True,
+        nodes=(TaggedNode("worker-1:3f9a2c4d", NodeState.LEFT),),
+    )
+    return Tag(TagState.READY, operation, 4, name_hash(csi_name), "q" * 12, size, publication=publication)
+
+
+def seen(reading: Reading) -> Sight:
+    """What the appliance of the story shows: all that is recorded as it is recorded, but what is lost."""
+    there = {one.slot: one for one in reading.volumes() if not one.quarantine}
+    items = {slot: _item(one) for slot, one in there.items()}
+    return Sight(NOW, "", items, {slot: frozenset([one.backing]) for slot, one in there.items()}, None)
+
+
+def _item(record: VolumeRecord) -> DiskItem:
+    return DiskItem(
+        item_id="*7",
+        slot=record.slot,
+        type="file",
+        size=record.capacity_bytes,
+        comment=record.tag,
+        file_path="",
+        fs="",
+        block_device=True,
+        nvme_tcp_export=False,
+        nvme_tcp_server_nqn="",
+        nvme_tcp_server_port=0,
+        mount_filesystem=False,
+        disabled=False,
+    )
 
 
 @asynccontextmanager
@@ -126,16 +170,26 @@ async def controller_journal(path: Path) -> AsyncIterator[None]:
             OutOfSpace("the pool 'pool1' has not enough free space"),
         )
         missing = record(
-            lost, old, clock.now, capacity_bytes=GIB, quarantine="its file is gone and it was published: data loss"
+            lost, old, clock.now, capacity_bytes=GIB, quarantine=LOST + "its file is not on the appliance any more"
         )
         await journal.commit(changes.put_volume(missing))
         with contextlib.suppress(Quarantined):
             async with journal.operation("expand", volume_id(lost), {"size": 2 * GIB}):
-                raise Quarantined("its file is gone and it was published: data loss")
+                raise Quarantined(f"{volume_id(lost)}: {LOST}its file is not on the appliance any more")
     clock.now = NOW - 1800
     async with open_journal(path, inline=True, now=clock, new_id=new_id) as journal:
         story = Story(journal, clock)
         await story.stuck("delete", volume_id(first), {}, 18, DeviceUnavailable(AWAY))
+        clock.now = NOW - 250
+        half = volume_id("pvc-half")
+        with contextlib.suppress(OperationPending, OutcomeUnknown):
+            async with journal.operation("create", half, {"name": "pvc-half", "size": GIB}) as left:
+                await journal.commit(changes.put_volume(_creating("pvc-half", left.id, clock.now)))
+                await left.step(
+                    "create", f"1073741824 bytes in pool1/rdscsi/{half.partition('/')[2]}.{left.id}/disk.img"
+                )
+                clock.now += 30
+                raise OutcomeUnknown("no answer within 30 s")
         clock.now = NOW - 12
         async with journal.operation("create", volume_id("pvc-new"), {"name": "pvc-new", "size": GIB}) as live:
             await live.step("create", "1073741824 bytes")
@@ -143,6 +197,29 @@ async def controller_journal(path: Path) -> AsyncIterator[None]:
             _sign(path, "rdscsi-controller-7d9f", 1)
             yield
             await live.finish()
+
+
+def _creating(csi_name: str, operation: str, at: float) -> VolumeRecord:
+    half_made = replace(tag(csi_name, operation, size=GIB), state=TagState.CREATING, generation=1, publication=None)
+    made = record(csi_name, operation, at, capacity_bytes=GIB, state="creating", ever_published=False)
+    return replace(made, tag=render_tag(half_made))
+
+
+@asynccontextmanager
+async def fenced_journal(path: Path) -> AsyncIterator[None]:
+    """A controller that stands by, because another one took the token."""
+    dice, clock = Random(7), Clock(NOW - 9000)
+    async with open_journal(
+        path, inline=True, now=clock, new_id=lambda: names.operation_id(dice.randbytes(8))
+    ) as journal:
+        story = Story(journal, clock)
+        made = await story.done("create", volume_id("pvc-6b1f0c"), {"name": "pvc-6b1f0c"}, "create: 10737418240 bytes")
+        await journal.commit(changes.put_volume(record("pvc-6b1f0c", made, clock.now)))
+        await story.stuck("delete", volume_id("pvc-6b1f0c"), {}, 1, OutcomeUnknown("no answer within 30 s"))
+        why = "Fenced: the appliance names another journal (kq2mzr3vtd5ai, token 9; this one is iv6hnhzz3bsec, token 4)"
+        await journal.commit(changes.put_meta(WAITS_META, f"{NOW - 420:.0f} {why}; this controller stands by"))
+        _sign(path, "rdscsi-controller-7d9f", 1)
+        yield
 
 
 @asynccontextmanager
@@ -183,11 +260,19 @@ def output(path: Path, command: str) -> str:
     args = parser.parse_args([*shlex.split(command)[2:], "--journal", str(path)])
     printed = io.StringIO()
     with read_journal(path) as reading, contextlib.redirect_stdout(printed):
+        if args.verb == "explain":
+            case = journal_explain.collect(reading, args.what, seen(reading), now=NOW, abandon_after=600)
+            print_explanation(journal_explain.explain(case))
+            return _cleaned(printed, path)
         view = journal_view.collect(reading, args, now=NOW)
         if args.output == "json":
             journal_view.print_json(view)
         else:
             journal_view.print_tables(view, width=WIDTH)
+    return _cleaned(printed, path)
+
+
+def _cleaned(printed: io.StringIO, path: Path) -> str:
     text = printed.getvalue().replace(str(path), SHOWN_AT)
     return "\n".join(line.rstrip() for line in text.splitlines())
 
@@ -197,8 +282,9 @@ def rendered(page: str) -> str:
 
     async def run() -> str:
         with tempfile.TemporaryDirectory() as directory:
-            paths = {name: Path(directory) / f"{name}.db" for name in ("controller", "node")}
-            async with controller_journal(paths["controller"]), node_journal(paths["node"]):
+            paths = {name: Path(directory) / f"{name}.db" for name in ("controller", "node", "fenced")}
+            samples = controller_journal(paths["controller"]), node_journal(paths["node"])
+            async with samples[0], samples[1], fenced_journal(paths["fenced"]):
 
                 def block(match: "re.Match[str]") -> str:
                     shown = output(paths[match[1]], match[2])

@@ -89,7 +89,9 @@ def facts(
         (facts(files=(OTHER,), rebooted=True), Verdict.MAKE_AGAIN),
         (facts(found=item(READY), rebooted=True), Verdict.MAKE_AGAIN),
         (facts(found=item(READY, block_device=False), files=(CREATE,), rebooted=True), Verdict.MAKE_AGAIN),
-        (facts(found=item(replace(READY, operation=OTHER)), files=(OTHER,)), Verdict.QUARANTINE),
+        (facts(found=item(replace(READY, operation=OTHER)), files=(OTHER,)), Verdict.LEARN),
+        (facts(found=item(replace(READY, operation=OTHER)), files=(CREATE, OTHER)), Verdict.QUARANTINE),
+        (facts(found=item(replace(READY, operation=OTHER))), Verdict.QUARANTINE),
     ],
 )
 def test_each_difference_has_its_verdict(seen: Facts, verdict: Verdict) -> None:

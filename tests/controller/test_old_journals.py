@@ -90,6 +90,27 @@ async def test_a_volume_that_was_deleted_since_is_not_made_anew(world: World, au
         assert record.quarantine.startswith("lost: ")
 
 
+async def test_a_volume_that_was_made_since_under_the_same_name_is_learned(
+    world: World, autojump_clock: MockClock
+) -> None:
+    """And what the old journal wanted with the former one is not done to it."""
+    async with world.process() as process:
+        first = await process.controller.create_volume(wish("pvc-1"))
+        world.faults.add("drop-before", contains="nvme-tcp-export=yes", times=1)
+        with pytest.raises(NotFinal):
+            await process.controller.publish_volume(attach(first))
+        old = world.copied_journal("first")
+        await process.controller.unpublish_volume(first.volume_id, NODE_A)
+        await process.controller.delete_volume(first.volume_id)
+        second = await process.controller.create_volume(wish("pvc-1"))
+    async with world.process(old) as process:
+        await trio.sleep(2 * world.options.refresh_every)
+        await process.wait_settled()
+        assert _exported(world) == []
+        assert await process.controller.create_volume(wish("pvc-1")) == second
+        await process.controller.publish_volume(attach(second))
+
+
 async def test_an_old_unpublish_does_not_cut_off_whoever_came_since(world: World, autojump_clock: MockClock) -> None:
     """Finding 13: an intent belongs to one generation of the tag."""
     async with world.process() as process:

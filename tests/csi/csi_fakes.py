@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 import trio
-from csi_messages import NODE_ID, VOLUME_ID
+from csi_messages import NODE_ID, SNAPSHOT_ID, VOLUME_ID
 
 from rdscsi.csi.ports import ControllerPort, NodePort
 from rdscsi.model import (
@@ -14,6 +14,10 @@ from rdscsi.model import (
     NodeExpandRequest,
     NodePublishRequest,
     PublishRequest,
+    Snapshot,
+    SnapshotPage,
+    SnapshotQuery,
+    SnapshotRequest,
     StageRequest,
     Usage,
     Volume,
@@ -58,6 +62,7 @@ class FakeController(_Half):
     def __init__(self) -> None:
         super().__init__()
         self.volume = Volume(VOLUME_ID, GIB, (NODE_ID,), {"key": "value"})
+        self.snapshot = Snapshot(SNAPSHOT_ID, VOLUME_ID, GIB, 1_800_000_000.0)
         self.why_not = ""
 
     async def create_volume(self, request: VolumeRequest) -> Volume:
@@ -97,6 +102,21 @@ class FakeController(_Half):
     ) -> Expansion:
         await self._ask("expand", volume_id, capacity_range, capability)
         return Expansion(2 * GIB, node_expansion_required=True)
+
+    async def create_snapshot(self, request: SnapshotRequest) -> Snapshot:
+        await self._ask("create snapshot", request)
+        return self.snapshot
+
+    async def delete_snapshot(self, snapshot_id: str) -> None:
+        await self._ask("delete snapshot", snapshot_id)
+
+    async def list_snapshots(self, query: SnapshotQuery) -> SnapshotPage:
+        await self._ask("list snapshots", query)
+        return SnapshotPage((self.snapshot,), "next")
+
+    async def get_snapshot(self, snapshot_id: str) -> Snapshot:
+        await self._ask("get snapshot", snapshot_id)
+        return self.snapshot
 
 
 class FakeNode(_Half):

@@ -7,6 +7,7 @@ from rdscsi.names import node_id, slot, subnqn, volume_id
 CLUSTER = "11111111-2222-3333-4444-555555555555"
 SLOT = slot("v", CLUSTER, "pvc-1")
 VOLUME_ID = volume_id("rds", SLOT)
+SNAPSHOT_ID = volume_id("rds", slot("s", CLUSTER, "snap-1"))
 NODE_ID = node_id("node-a")
 NQN = subnqn(SLOT, "a" * 16)
 PUBLISH_CONTEXT = {"subnqn": NQN, "portals": "192.0.2.1:4420,[2001:db8::1]:4421"}
@@ -21,6 +22,13 @@ EXTRA_CREATE_METADATA = {
     "csi.storage.k8s.io/pv/name": "pvc-1",
 }
 """What external-provisioner adds with `--extra-create-metadata`."""
+
+EXTRA_SNAPSHOT_METADATA = {
+    "csi.storage.k8s.io/volumesnapshot/name": "data-postgres-0-monday",
+    "csi.storage.k8s.io/volumesnapshot/namespace": "shop",
+    "csi.storage.k8s.io/volumesnapshotcontent/name": "snapcontent-1",
+}
+"""What csi-snapshotter adds with `--extra-create-metadata`."""
 
 SECRET_TEMPLATES = {
     "csi.storage.k8s.io/fstype": "ext4",
@@ -63,6 +71,15 @@ def create() -> pb.CreateVolumeRequest:
         volume_capabilities=[mount()],
         parameters={"backend": "rds", **EXTRA_CREATE_METADATA},
         secrets={"password": "x"},
+    )
+
+
+def create_snapshot() -> pb.CreateSnapshotRequest:
+    return pb.CreateSnapshotRequest(
+        source_volume_id=VOLUME_ID,
+        name="snap-1",
+        secrets={"password": "x"},
+        parameters={"backend": "rds", **EXTRA_SNAPSHOT_METADATA},
     )
 
 

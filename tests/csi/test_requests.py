@@ -75,7 +75,9 @@ VOLUME_ID_RULES: list[tuple[dict[str, object], str]] = [
         ({"parameters": {"backend": ""}}, "parameters[backend]=''"),
         ({"parameters": {"backend": "No Backend"}}, "parameters[backend]='No Backend'"),
         ({"parameters": LARGE_MAP}, "parameters='1 entries': at most 4096 bytes in all, these are 5000"),
-        ({"volume_content_source": pb.VolumeContentSource()}, "volume_content_source"),
+        ({"volume_content_source": pb.VolumeContentSource()}, "volume_content_source='': a snapshot or a volume"),
+        ({"volume_content_source": of_snapshot("")}, "volume_content_source.snapshot_id='': required"),
+        ({"volume_content_source": of_volume("")}, "volume_content_source.volume_id='': required"),
         ({"mutable_parameters": {"iops": "1"}}, "mutable_parameters='iops'"),
     ],
 )
@@ -94,6 +96,49 @@ def test_create_refuses_bounds_that_no_size_can_meet_with_a_code_of_its_own() ->
 def test_create_says_a_missing_name_before_anything_else() -> None:
     everything_wrong = pb.CreateVolumeRequest(parameters={"x": "y"}, capacity_range=range_of(-1))
     assert str(refused(requests.create_volume, everything_wrong)).startswith("name=")
+
+
+@pytest.mark.parametrize(
+    ("source", "read"),
+    [
+        (of_snapshot("rds/s"), ContentSource(snapshot_id="rds/s")),
+        (of_volume("rds/v"), ContentSource(volume_id="rds/v")),
+        (None, None),
+    ],
+)
+def test_create_reads_what_the_volume_is_filled_with(
+    source: pb.VolumeContentSource | None, read: ContentSource | None
+) -> None:
+    assert requests.create_volume(spoilt(create(), volume_content_source=source)).source == read
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"name": ""}, "name='': required"),
+        ({"name": LONG}, "at most 128 bytes, these are 129"),
+        ({"source_volume_id": ""}, "source_volume_id='': required"),
+        ({"source_volume_id": LONG}, "at most 128 bytes"),
+        ({"parameters": {"freeze": "yes"}}, "parameters[freeze]='yes': no such parameter; there are: backend"),
+        ({"parameters": LARGE_MAP}, "parameters='1 entries'"),
+    ],
+)
+def test_create_snapshot_refuses_what_is_wrong_and_names_it(changes: dict[str, object], words: str) -> None:
+    error = refused(requests.create_snapshot, spoilt(create_snapshot(), **changes))
+    assert type(error) is InvalidRequest
+    assert words in str(error)
+
+
+def test_create_snapshot_takes_the_orchestrators_own_parameters_for_none() -> None:
+    assert requests.create_snapshot(create_snapshot()) == SnapshotRequest("snap-1", VOLUME_ID, {"backend": "rds"})
+
+
+def test_list_snapshots_reads_every_field() -> None:
+    message = pb.ListSnapshotsRequest(max_entries=3, starting_token="t", source_volume_id="v", snapshot_id="s")
+    assert requests.list_snapshots(message) == SnapshotQuery(3, "t", "v", "s")
+    assert requests.list_snapshots(pb.ListSnapshotsRequest()) == SnapshotQuery()
+    assert type(refused(requests.list_snapshots, spoilt(message, starting_token=LONG))) is InvalidToken
+    assert "max_entries=-1" in str(refused(requests.list_snapshots, spoilt(message, max_entries=-1)))
 
 
 def test_create_reads_every_field() -> None:

@@ -1,12 +1,13 @@
 """Every method of the three services, over real sockets, from an independent client to the halves and back."""
 
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 import trio
 from csi_edge import PATHS, open_client, open_edge, settings
 from csi_fakes import FakeController, FakeNode
-from csi_messages import NODE_ID, VOLUME_ID
+from csi_messages import NODE_ID, SNAPSHOT_ID, VOLUME_ID
 
 import rdscsi
 from rdscsi.config import Endpoint
@@ -23,6 +24,8 @@ from rdscsi.model import (
     Portal,
     PublishContext,
     PublishRequest,
+    SnapshotQuery,
+    SnapshotRequest,
     StageRequest,
     VolumeCapability,
     VolumeRequest,
@@ -37,6 +40,14 @@ XFS = VolumeCapability(AccessType.MOUNT, AccessMode.SINGLE_NODE_WRITER, "xfs")
 NQN = subnqn(VOLUME_ID.partition("/")[2], "a" * 16)
 CONTEXT = {"subnqn": NQN, "portals": "192.0.2.1:4420"}
 
+SNAPSHOT = pb.Snapshot(
+    snapshot_id=SNAPSHOT_ID,
+    source_volume_id=VOLUME_ID,
+    size_bytes=GIB,
+    creation_time=datetime.fromtimestamp(1_800_000_000, UTC),
+    ready_to_use=True,
+)
+
 CONTROLLER_CALLS = [
     (
         pb.CreateVolumeRequest(
@@ -46,6 +57,22 @@ CONTROLLER_CALLS = [
         pb.CreateVolumeResponse(
             volume=pb.Volume(volume_id=VOLUME_ID, capacity_bytes=GIB, volume_context={"key": "value"})
         ),
+    ),
+    (
+        pb.CreateSnapshotRequest(source_volume_id=VOLUME_ID, name="snap-1"),
+        ("create snapshot", SnapshotRequest("snap-1", VOLUME_ID, {})),
+        pb.CreateSnapshotResponse(snapshot=SNAPSHOT),
+    ),
+    (pb.DeleteSnapshotRequest(snapshot_id="gone"), ("delete snapshot", "gone"), pb.DeleteSnapshotResponse()),
+    (
+        pb.ListSnapshotsRequest(max_entries=3, starting_token="here", source_volume_id="v", snapshot_id="s"),
+        ("list snapshots", SnapshotQuery(3, "here", "v", "s")),
+        pb.ListSnapshotsResponse(entries=[pb.ListSnapshotsResponseEntry(snapshot=SNAPSHOT)], next_token="next"),
+    ),
+    (
+        pb.GetSnapshotRequest(snapshot_id=SNAPSHOT_ID),
+        ("get snapshot", SNAPSHOT_ID),
+        pb.GetSnapshotResponse(snapshot=SNAPSHOT),
     ),
     (pb.DeleteVolumeRequest(volume_id="gone"), ("delete", "gone"), pb.DeleteVolumeResponse()),
     (
@@ -221,14 +248,10 @@ def test_what_is_not_served_is_what_the_issue_leaves_out() -> None:
         "ControllerGetVolumeHealth",
         "ControllerListVolumeHealth",
         "ControllerModifyVolume",
-        "CreateSnapshot",
         "CreateVolumeGroupSnapshot",
-        "DeleteSnapshot",
         "DeleteVolumeGroupSnapshot",
-        "GetSnapshot",
         "GetVolumeGroupSnapshot",
         "GroupControllerGetCapabilities",
-        "ListSnapshots",
         "NodeGetStorageHealth",
         "NodeGetVolumeHealth",
     }

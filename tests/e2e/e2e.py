@@ -11,6 +11,7 @@ the nodes; gcc, libc6-dev, pkg-config, libseccomp-dev for runc; apt and dpkg for
 
 import argparse
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -58,6 +59,21 @@ class Stopwatch:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
+    chosen = _parser().parse_args(arguments)
+    clock = Stopwatch()
+    for number in (signal.SIGINT, signal.SIGTERM):  # also where a shell started this in the background, without SIGINT
+        signal.signal(number, signal.default_int_handler)
+    try:
+        return _do(chosen, clock)
+    except KeyboardInterrupt:
+        print(f"e2e: {chosen.verb} was interrupted", file=sys.stderr, flush=True)
+        return 130
+    except EXPECTED as error:
+        print(f"e2e: {chosen.verb} failed: {error}", file=sys.stderr, flush=True)
+        return 1
+
+
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description="Real Kubernetes on this machine.")
     verbs = parser.add_subparsers(dest="verb", required=True)
     verbs.add_parser("build", help="build what is missing")
@@ -77,13 +93,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     measure.add_argument("--keep", action="store_true", help="use the cluster that runs, and leave it running")
     measure.add_argument("--latency", default="none", help="of the simulated RDS at first, default %(default)s")
     verbs.add_parser("status", help="what runs")
-    chosen = parser.parse_args(arguments)
-    clock = Stopwatch()
-    try:
-        return _do(chosen, clock)
-    except EXPECTED as error:
-        print(f"e2e: {chosen.verb} failed: {error}", file=sys.stderr, flush=True)
-        return 1
+    return parser
 
 
 def _do(chosen: argparse.Namespace, clock: Stopwatch) -> int:

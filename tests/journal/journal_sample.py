@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-from rdscsi.journal import Precautions, StageRecord, TargetRecord, Tombstone, VolumeRecord
+from rdscsi.journal import Precautions, SnapshotRecord, StageRecord, TargetRecord, Tombstone, VolumeRecord
 
 SMALL = Precautions(backups=2, backup_seconds=3600, ballast_bytes=1 << 16)
 BARE = Precautions(backups=0, ballast_bytes=0)
@@ -46,6 +46,20 @@ TARGET = TargetRecord(
     access_mode="SINGLE_NODE_WRITER",
     readonly=False,
     updated_at=1002.0,
+)
+SNAPSHOT = SnapshotRecord(
+    snapshot_id="rds/sabcdef-1",
+    backend="rds",
+    slot="sabcdef-1",
+    csi_name="snap-1",
+    source_volume_id="rds/vabcdef-1",
+    leaf="sabcdef-1.eeeeeeeeeeeee.vabcdef-1.aaaaaaaaaaaaa.1048576",
+    size_bytes=1 << 20,
+    created_at=1000.25,
+    uuid="0f8f",
+    state="ready",
+    quarantine="",
+    updated_at=1000.5,
 )
 TOMBSTONE = Tombstone(
     volume_id="rds/vabcdef-0", slot="vabcdef-0", backing="bbbbbbbbbbbbb", generation=7, deleted_at=999.0

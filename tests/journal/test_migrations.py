@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
-from journal_sample import SMALL, STAGE, TARGET, TOMBSTONE, VOLUME, names_in, opened
+from journal_sample import SMALL, SNAPSHOT, STAGE, TARGET, TOMBSTONE, VOLUME, names_in, opened
 
 from rdscsi.errors import JournalFailed, SettingsInvalid
 from rdscsi.journal import migrations, open_journal, schema
@@ -24,7 +24,7 @@ _FAKE = """\
 from alembic import op
 import sqlalchemy as sa
 KEPT = {{"sqlite_strict": True, "sqlite_autoincrement": True}}
-revision, down_revision, branch_labels, depends_on = "0002", "0001", None, None
+revision, down_revision, branch_labels, depends_on = "0003", "0002", None, None
 
 def upgrade():
     with op.batch_alter_table("incarnations", table_kwargs=KEPT) as table:
@@ -52,19 +52,19 @@ def rows(path: Path) -> dict[str, list[tuple[object, ...]]]:
 @pytest.fixture
 def journal(tmp_path: Path) -> Path:
     path = tmp_path / "journal.db"
-    make_old(path, "0001")
+    make_old(path, "0002")
     return path
 
 
 @pytest.fixture
 def next_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """This version becomes one that knows a form 0002; returns the migration's file."""
+    """This version becomes one that knows a form 0003; returns the migration's file."""
     place = tmp_path / "migrations"
     shutil.copytree(migrations.directory(), place, ignore=shutil.ignore_patterns("__pycache__"))
-    fake = place / "versions" / "0002_fake.py"
+    fake = place / "versions" / "0003_fake.py"
     fake.write_text(_FAKE.format(then="pass"))
     monkeypatch.setattr(migrations, "directory", lambda: place)
-    monkeypatch.setattr(schema, "HEAD", "0002")
+    monkeypatch.setattr(schema, "HEAD", "0003")
     return fake
 
 
@@ -81,6 +81,7 @@ async def test_an_old_journal_opens_with_all_that_was_in_it(tmp_path: Path, form
     async with open_journal(path, precautions=SMALL, now=lambda: 10.0) as journal:
         assert (journal.id, journal.incarnation, journal.fresh) == ("oldoldoldoldo", 43, False)
         assert await journal.volumes() == [VOLUME]
+        assert await journal.snapshots() == ([SNAPSHOT] if form >= "0002" else [])
         assert await journal.stages() == [STAGE]
         assert await journal.targets() == [TARGET]
         assert await journal.tombstones() == [TOMBSTONE]
@@ -110,7 +111,7 @@ async def test_an_upgrade_keeps_the_data_and_a_copy_of_the_former_state(journal:
     assert rows(backup) == before
     after = rows(journal)
     assert [row[-1] for row in after["incarnations"]] == ["good"] * 3
-    for table in ("operations", "steps", "volumes", "stages", "targets", "tombstones", "meta"):
+    for table in ("operations", "steps", "volumes", "snapshots", "stages", "targets", "tombstones", "meta"):
         assert after[table] == before[table]
 
 
@@ -118,7 +119,7 @@ async def test_an_upgrade_can_be_taken_back(journal: Path, next_version: Path) -
     before = rows(journal)
     with make_engine(journal, foreign_keys=False).begin() as connection:
         migrations.migrate(connection)
-        migrations.migrate(connection, "0001")
+        migrations.migrate(connection, "0002")
     assert rows(journal) == before
 
 
@@ -146,13 +147,13 @@ async def test_an_upgrade_that_fails_leaves_the_file_as_it_was(
 async def test_migrations_that_are_missing_are_told(
     journal: Path, next_version: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(schema, "HEAD", "0003")
+    monkeypatch.setattr(schema, "HEAD", "0004")
     with pytest.raises(RuntimeError, match=r"migrations in .* are broken"):
         async with open_journal(journal, precautions=SMALL):
             raise AssertionError
 
 
-@pytest.mark.parametrize("revision", ["0002", "9999", "zzz"])
+@pytest.mark.parametrize("revision", ["0003", "9999", "zzz"])
 async def test_a_newer_journal_is_refused_and_not_touched(journal: Path, revision: str) -> None:
     with opened(journal) as connection:
         connection.execute("UPDATE alembic_version SET version_num = ?", (revision,))
@@ -175,7 +176,7 @@ async def test_a_revision_that_nobody_knows_is_taken_for_a_newer_one(journal: Pa
 
 
 def test_reading_an_older_form_says_what_to_do(journal: Path, next_version: Path) -> None:
-    told = "has schema 0001, and this version of rdscsi reads 0002"
+    told = "has schema 0002, and this version of rdscsi reads 0003"
     with pytest.raises(SettingsInvalid, match=told), read_journal(journal):
         raise AssertionError
 
@@ -194,7 +195,7 @@ def test_the_command_of_alembic_serves_a_developer(journal: Path) -> None:
         command = [sys.executable, "-m", "alembic", *arguments]
         return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
 
-    assert alembic("-x", f"journal={journal}", "current").stdout.startswith("0001")
+    assert alembic("-x", f"journal={journal}", "current").stdout.startswith("0002")
     assert alembic("-x", f"journal={journal}", "check").stdout.strip().endswith("No new upgrade operations detected.")
     unnamed = alembic("current")
     assert unnamed.returncode == 1

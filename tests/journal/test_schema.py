@@ -10,7 +10,7 @@ import pytest
 import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from journal_sample import STAGE, TARGET, TOMBSTONE, VOLUME
+from journal_sample import SNAPSHOT, STAGE, TARGET, TOMBSTONE, VOLUME
 
 from rdscsi.journal import migrations, records, schema
 from rdscsi.journal.engine import make_engine
@@ -78,6 +78,7 @@ def test_alembic_finds_nothing_to_do(migrated: sa.Connection) -> None:
 def test_each_record_has_the_columns_of_its_table() -> None:
     for kind, table in (
         (records.VolumeRecord, schema.volumes),
+        (records.SnapshotRecord, schema.snapshots),
         (records.StageRecord, schema.stages),
         (records.TargetRecord, schema.targets),
     ):
@@ -133,6 +134,8 @@ def test_an_operation_that_makes_no_sense_is_refused(
         ("volumes", asdict(VOLUME), {"state": "lost"}, "state_known"),
         ("volumes", asdict(VOLUME), {"ever_published": 2}, "ever_published_boolean"),
         ("volumes", asdict(VOLUME), {"tag": None}, "NOT NULL"),
+        ("snapshots", asdict(SNAPSHOT), {"size_bytes": 0}, "size_bytes_positive"),
+        ("snapshots", asdict(SNAPSHOT), {"state": "lost"}, "state_known"),
         ("stages", asdict(STAGE), {"size_bytes": -1}, "size_bytes_positive"),
         ("stages", asdict(STAGE), {"state": "lost"}, "state_known"),
         ("stages", asdict(STAGE), {"formatted": 2}, "formatted_boolean"),

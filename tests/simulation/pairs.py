@@ -2,8 +2,8 @@
 
     python tests/simulation/pairs.py [SCENARIO …] [--every N] [--real]
 
-`--every N` takes each Nth pair only, as CI does with 40. A pair's reaction (the orchestrator calls again, gives up, or
-deletes) goes round with its number. `--real` takes the simulated RDS with its console instead of the fast model.
+`--every N` takes each Nth pair only; CI takes still fewer. A pair's reaction (the orchestrator calls again, gives up,
+or deletes) goes round with its number. `--real` takes the simulated RDS with its console instead of the fast model.
 """
 
 import argparse
@@ -48,9 +48,11 @@ def run_first(name: str, every: int, fast: bool, numbered: tuple[int, Strike]) -
     return count
 
 
-def run_call(name: str, *, every: int, fast: bool, pool: "multiprocessing.pool.Pool | None" = None) -> Count:
-    """Run the pairs of one call."""
-    listed = list(enumerate(firsts(SCENARIOS[name], fast=fast)))
+def run_call(
+    name: str, *, every: int, fast: bool, of_firsts: int = 1, pool: "multiprocessing.pool.Pool | None" = None
+) -> Count:
+    """Run the pairs of one call, or each Nth of them, under each first strike or each Nth of those."""
+    listed = list(enumerate(firsts(SCENARIOS[name], fast=fast)))[::of_firsts]
     work = partial(run_first, name, every, fast)
     total = Count()
     for one in map(work, listed) if pool is None else pool.imap_unordered(work, listed):
@@ -67,6 +69,7 @@ def main() -> int:
     parser.add_argument("--real", action="store_true", help="the simulated RDS instead of the fast model")
     arguments = parser.parse_args()
     failures: list[str] = []
+    silence()
     with multiprocessing.Pool(initializer=silence) as pool:
         for name in arguments.names:
             began = time.monotonic()

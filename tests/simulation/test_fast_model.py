@@ -19,7 +19,7 @@ from rdscsi.names import Backing, SnapshotBacking
 from rdscsi.routeros.answers import Answer, parse_answer
 from rdscsi.routeros.console import RunTimeRefused
 from rdscsi.routeros.device import Executes
-from rdscsi.routeros.lines import Guard, NewSnapshot, NewVolume, Origin, Place
+from rdscsi.routeros.lines import Guard, NewCopy, NewVolume, Origin, Place
 from rdscsi.routeros.program import Program
 from rdscsi.routeros.uptime import Window
 from rdscsi.simulator import ApplianceOptions, Behaviour, LineCut, PoolOptions
@@ -65,7 +65,7 @@ class Case:
 
     @property
     def snapshot(self) -> SnapshotBacking:
-        return SnapshotBacking(SNAPSHOT_SLOT, self.backing.operation, self.source, self.source_size)
+        return SnapshotBacking(SNAPSHOT_SLOT, OPERATIONS[0], self.source, self.source_size)
 
     @property
     def origin(self) -> Origin:
@@ -87,12 +87,14 @@ LINES: dict[str, Send] = {
     "create": lambda program, guard, case: program.create(
         guard, NewVolume(case.slot, case.backing, case.path, case.size, case.old, case.new, MIB)
     ),
-    "copy": lambda program, guard, case: program.create(
-        guard, NewVolume(case.slot, case.backing, case.path, case.size, case.old, case.new, MIB, case.origin)
+    "copy": lambda program, guard, case: program.copy(guard, NewCopy(case.backing, case.origin, False, case.size)),
+    "create copied": lambda program, guard, case: program.create(
+        guard, NewVolume(case.slot, case.backing, case.path, case.size, case.old, case.new, MIB, copied=True)
     ),
-    "snapshot": lambda program, guard, case: program.snapshot(
-        guard, NewSnapshot(case.snapshot, Origin(case.source, case.source_size, read_only=False), MIB)
+    "snapshot": lambda program, guard, case: program.copy(
+        guard, NewCopy(case.snapshot, Origin(case.source, case.source_size, read_only=False), True, MIB)
     ),
+    "observe snapshot": lambda program, guard, case: program.observe_copy(guard, case.snapshot),
     "remove snapshot": lambda program, guard, case: program.remove(
         guard, SNAPSHOT_SLOT, case.snapshot, case.snapshot.file_path("pool1/rdscsi", btrfs=True), "", ""
     ),
@@ -126,11 +128,11 @@ class Act:
     from_snapshot: bool = False
 
 
+COPYING = ("copy", "create copied", "snapshot")
+OFTEN = ("create", *COPYING, "publish", "unpublish", "remove", "reboot", "wait", "meddle")
 acts = st.builds(
     Act,
-    what=st.sampled_from(
-        [*LINES, "create", "copy", "snapshot", "publish", "unpublish", "remove", "reboot", "wait", "meddle"]
-    ),
+    what=st.sampled_from([*LINES, *OFTEN]),
     slot=st.integers(0, 1),
     operation=st.integers(0, 1),
     tags=st.tuples(st.integers(0, 2), st.integers(0, 2)),
@@ -167,11 +169,14 @@ COPIED = [
     Act("first marker"),
     Act("create"),
     Act("snapshot"),
-    Act("copy", slot=1, size=3 * MIB),
+    Act("copy", slot=1),
+    Act("create copied", slot=1, size=3 * MIB),
     Act("inventory"),
     Act("remove"),
     Act("observe"),
+    Act("observe snapshot"),
     Act("copy", operation=1, from_snapshot=True),
+    Act("create copied", operation=1),
     Act("remove snapshot"),
     Act("look"),
     Act("inventory"),
@@ -185,7 +190,9 @@ def test_both_copy_a_volume_and_its_snapshot_alike(fault: Kind | None) -> None:
     assert real == fast
     if fault is None:
         leaves = real[-1][1]  # type: ignore[index]
-        assert [leaf[:22] for leaf in leaves if leaf.endswith(".img")] == [f"pool1/rdscsi/{one[:9]}" for one in SLOTS]
+        assert [leaf[:22] for leaf in leaves if leaf.endswith(".img")] == sorted(
+            f"pool1/rdscsi/{one[:9]}" for one in SLOTS
+        )
 
 
 async def play(directory: Path | None, fast: bool, script: list[Act]) -> list[object]:
@@ -267,7 +274,7 @@ class Table:
         item = self._machine.items().get(slot)
         tags = [item.comment if item is not None else TAGS[0], *TAGS[1:]]
         old, new = (tags[one] for one in act.tags)
-        if act.what in ("create", "copy"):
+        if act.what in ("create", "create copied"):
             old, new = (f"{TAGS[one]}{act.size} " for one in act.tags)  # a tag tells the size, as the driver's do
         backing, source = Backing(slot, OPERATIONS[act.operation]), Backing(SLOTS[act.source], OPERATIONS[0])
         return Case(slot, backing, old, new, NQNS[act.nqn], act.size, source, act.source_size, act.from_snapshot)

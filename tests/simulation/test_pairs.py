@@ -7,16 +7,16 @@ from rdscsi.testing.pairs import firsts, run_pair, seconds
 from rdscsi.testing.scenarios import SCENARIOS
 from rdscsi.testing.strikes import Strike, What, Where
 
-EVERY = 40
+EVERY, OF_FIRSTS = 20, 5
 
 
 @pytest.mark.parametrize("name", CALLS)
 def test_pairs_of_strikes_on_a_call_end_well(name: str) -> None:
-    count = run_call(name, every=EVERY, fast=True)
+    count = run_call(name, every=EVERY, of_firsts=OF_FIRSTS, fast=True)
     print(told(name, count))
     assert count.failures == []
-    assert count.pairs > 1_000
-    assert count.ran >= count.pairs // EVERY
+    assert count.pairs > 200
+    assert count.ran > 10
 
 
 def test_the_second_strike_falls_on_what_comes_of_the_first() -> None:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 
 from rdscsi.names import Backing
 from rdscsi.routeros import lines
-from rdscsi.routeros.lines import Guard, NewSnapshot, NewVolume, Origin, Place
+from rdscsi.routeros.lines import Guard, NewCopy, NewVolume, Origin, Place
 from rdscsi.routeros.surveys import MARKER_BYTES, MARKER_CHANGED
 from rdscsi.routeros.uptime import Window, render_uptime
 from rdscsi.testing.fast.appliance import FS_UUID, LABEL, POOL_SLOT, FastAppliance, Item, Refusal
@@ -109,19 +109,18 @@ class FastProgram:
 
         def steps(at: FastAppliance, out: list[str]) -> Iterator[None]:
             _open(at, out, guard)
-            if volume.slot not in at.items:
+            if volume.slot not in at.items and (not volume.copied or name in at.leaves):
                 if at.free() < volume.size_bytes + volume.keep_free_bytes:
                     raise Refusal(lines.NO_SPACE)
-                yield from _drop_leftover(at, guard, name, volume.file_path)
-                _again(at, guard)
-                if volume.origin is not None and not _is_there(at, volume.origin):
-                    raise Refusal(lines.CHANGED)
-                yield
-                at.add_leaf(name, volume.origin.backing.name if volume.origin is not None else "")
+                if not volume.copied:
+                    yield from _drop_leftover(at, guard, name, volume.file_path)
+                    _again(at, guard)
+                    yield
+                    at.add_leaf(name)
                 identity = _identity(at, name)
                 _again(at, guard)
                 yield
-                size = volume.size_bytes if volume.origin is None else None
+                size = None if volume.copied else volume.size_bytes
                 at.add_item(volume.slot, volume.file_path, size, volume.creating + identity)
             if name in at.leaves:
                 yield from _finish(at, guard, volume, at.leaves[name].identity)
@@ -131,21 +130,30 @@ class FastProgram:
 
         return FastLine.of(f"create /disk/add {volume.slot}", steps)
 
-    def snapshot(self, guard: Guard, new: NewSnapshot) -> str:
+    def observe_copy(self, guard: Guard, backing: Backing) -> str:
+        def steps(at: FastAppliance, out: list[str]) -> Iterator[None]:
+            _open(at, out, guard)
+            _print_leaf(at, out, backing)
+            out += [_pool(at), "F gmt-offset=+00:00"]
+            yield from ()
+
+        return FastLine.of(f"observe {backing.slot}", steps)
+
+    def copy(self, guard: Guard, new: NewCopy) -> str:
         def steps(at: FastAppliance, out: list[str]) -> Iterator[None]:
             _open(at, out, guard)
             if new.backing.name not in at.leaves:
-                if at.free() < new.backing.size_bytes + new.keep_free_bytes:
+                if at.free() < new.need_free_bytes:
                     raise Refusal(lines.NO_SPACE)
                 _again(at, guard)
                 if _is_there(at, new.origin):
                     yield
-                    at.add_leaf(new.backing.name, new.origin.backing.name, read_only=True)
-            _print(at, out, new.origin.backing.slot)
+                    at.add_leaf(new.backing.name, new.origin.backing.name, read_only=new.read_only)
+            _print(at, out, new.backing.slot)
             _print_leaf(at, out, new.backing)
             out += [_pool(at), "F gmt-offset=+00:00"]
 
-        return FastLine.of(f"snapshot /disk/btrfs/subvolume/add {new.backing.slot}", steps)
+        return FastLine.of(f"copy /disk/btrfs/subvolume/add {new.backing.slot}", steps)
 
     def publish(self, guard: Guard, slot_name: str, old_tag: str, new_tag: str, subnqn: str, trsvcid: int) -> str:
         def steps(at: FastAppliance, out: list[str]) -> Iterator[None]:
@@ -238,7 +246,7 @@ def _finish(at: FastAppliance, guard: Guard, volume: NewVolume, identity: str) -
     creating = volume.creating + identity
     if _with(at, volume.slot, creating) is None:
         return
-    if volume.origin is not None:
+    if volume.copied:
         _again(at, guard)
         found = _with(at, volume.slot, creating)
         if found is not None and found.size < volume.size_bytes:

@@ -27,8 +27,8 @@ SCENARIOS: tuple[Scenario, ...] = (
     *(one for one in installation.SCENARIOS if one.name == "upgraded_under_load"),
     *failures.SCENARIOS,
     *life.SCENARIOS,
-    *many.SCENARIOS,
     *appliance.SCENARIOS,
+    *many.SCENARIOS,
     *(one for one in installation.SCENARIOS if one.name != "upgraded_under_load"),
 )
 """In this order, but for those with a lane, which come after the first."""
@@ -80,9 +80,12 @@ def _run_lanes(this: Run, wanted: Sequence[Scenario]) -> None:
     lanes = {one.lane for one in wanted} - {ANYWHERE}
     rows = [[one for one in wanted if one.lane == lane] for lane in lanes]
     rows += [[one] for one in wanted if one.lane == ANYWHERE]
-    with concurrent.futures.ThreadPoolExecutor(AT_ONCE) as pool:
+    pool = concurrent.futures.ThreadPoolExecutor(AT_ONCE)
+    try:
         for done in [pool.submit(_run_row, this, row) for row in rows]:
             done.result()
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)  # after Ctrl-C the rest ends with the cluster
     if wanted:
         _check_nothing_left(this)
 

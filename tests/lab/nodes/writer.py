@@ -1,4 +1,4 @@
-"""A pod that writes: numbered blocks, one after the other, each durable before the next."""
+"""A pod that writes: numbered blocks, one after the other, each durable before the next. It leaves time for others."""
 
 from lab import job
 from lab.nodes.world import NodeMachine
@@ -13,6 +13,7 @@ while [ ! -e "$STOP" ]; do
     }
     number=$((number + 1))
     echo $number >"$STOP.count"
+    sleep 0.1
 done
 """
 
