@@ -37,6 +37,12 @@ class SnapshotFacts:
         """The creates whose subvolumes are there by right, or nobody knows by which."""
         return sorted(set(self.leaves) - self.buried)
 
+    def strays(self) -> list[str]:
+        """The creates that the record, where there is one, does not know."""
+        if self.record is None:
+            return []
+        return [one for one in self.live() if one != snapshot_backing(self.record).operation]
+
 
 def quarantine(facts: SnapshotFacts) -> str:
     """Say why a person must look at a snapshot; empty when it is as it must be. Pure."""
@@ -118,11 +124,8 @@ class SnapshotInventory:
                 catalogue.reserve(one.slot, sum(backing.size_bytes for backing, _ in one.leaves.values()))
             else:
                 catalogue.release(one.slot)
-            strays = set(one.live()) - ({snapshot_backing(one.record).operation} if one.record else set(one.live()))
-            if strays:
-                self._tell(
-                    one.slot, f"subvolumes of its name that no record knows, made by {', '.join(sorted(strays))}"
-                )
+            if strays := one.strays():
+                self._tell(one.slot, f"no record knows its subvolumes made by {', '.join(strays)}")
 
     def _tell(self, slot: str, finding: str) -> None:
         """Log each finding once."""

@@ -16,6 +16,7 @@ from csi_messages import (
     controller_publish,
     controller_unpublish,
     create,
+    create_snapshot,
     mount,
     validate,
 )
@@ -23,7 +24,18 @@ from csi_messages import (
 from rdscsi.csi import requests
 from rdscsi.csi.pb.csi import v1 as pb
 from rdscsi.errors import CapacityOutOfRange, DriverError, InvalidRequest, InvalidToken
-from rdscsi.model import GIB, AccessMode, AccessType, CapacityRange, PublishRequest, VolumeCapability, VolumeRequest
+from rdscsi.model import (
+    GIB,
+    AccessMode,
+    AccessType,
+    CapacityRange,
+    ContentSource,
+    PublishRequest,
+    SnapshotQuery,
+    SnapshotRequest,
+    VolumeCapability,
+    VolumeRequest,
+)
 
 EXT4 = VolumeCapability(AccessType.MOUNT, AccessMode.SINGLE_NODE_WRITER, "ext4")
 LONG = "x" * 129
@@ -45,6 +57,14 @@ def refused(parse: Any, message: object) -> DriverError:
 
 def range_of(required: int = 0, limit: int = 0) -> pb.CapacityRange:
     return pb.CapacityRange(required_bytes=required, limit_bytes=limit)
+
+
+def of_snapshot(snapshot_id: str) -> pb.VolumeContentSource:
+    return pb.VolumeContentSource(snapshot=pb.VolumeContentSourceSnapshotSource(snapshot_id=snapshot_id))
+
+
+def of_volume(volume_id: str) -> pb.VolumeContentSource:
+    return pb.VolumeContentSource(volume=pb.VolumeContentSourceVolumeSource(volume_id=volume_id))
 
 
 VOLUME_ID_RULES: list[tuple[dict[str, object], str]] = [

@@ -9,22 +9,31 @@ seed are tried until one fails, and told. A catch is a struck call of the enumer
 
 import argparse
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
 import structlog
-
 from lives import LIVES, run_life
+
 from rdscsi import names
-from rdscsi.controller import backend, catalogue, creation, deletion, erasing, expansion, fencing, inventory, judgement
-from rdscsi.controller import publications, settling
+from rdscsi.controller import (
+    backend,
+    creation,
+    deletion,
+    erasing,
+    expansion,
+    fencing,
+    inventory,
+    judgement,
+    settling,
+)
 from rdscsi.journal import changes, intents, operation
 from rdscsi.routeros import device
 from rdscsi.testing.fast import program
 from rdscsi.testing.scenarios import SCENARIOS
-from rdscsi.testing.schedules import FLUSH, Reaction, Schedule, run, run_all
+from rdscsi.testing.schedules import FLUSH, Reaction, Schedule, run
 from rdscsi.testing.script import make_script
 from rdscsi.testing.simulation import simulate
 from rdscsi.testing.strikes import Strike, What, Where, enumerate_strikes
@@ -106,7 +115,7 @@ Catch = Call | Seed | Life
 
 @dataclass(frozen=True, slots=True)
 class Bug:
-    """One deliberate bug. `drill`: the drill of `rdscsi drill` that fails because of it, if one does."""
+    """One deliberate bug. `drill`: the drills of `rdscsi drill` that fail because of it."""
 
     name: str
     patch: Patch
@@ -141,7 +150,9 @@ def _wrong(catch: Catch) -> list[str]:
 def search(bug: Bug, *, seeds: int = 400) -> Catch | None:
     """Find what catches a bug: every strike on every call, then seeds, then lives."""
     with in_place(bug):
-        candidates: Iterator[Catch] = (catch for source in (_calls(), map(Seed, range(seeds)), map(Life, LIVES)) for catch in source)
+        candidates: Iterator[Catch] = (
+            catch for source in (_calls(), map(Seed, range(seeds)), map(Life, LIVES)) for catch in source
+        )
         return next((catch for catch in candidates if _wrong(catch)), None)
 
 
@@ -251,13 +262,6 @@ def tombstone_not_kept(patches: Patches) -> None:
     before = patches.put(changes, "drop_volume", lambda volume_id, stone: before(volume_id, None))
 
 
-def inventory_skipped_after_reboot(patches: Patches) -> None:
-    def rebooted(self: Any) -> None:
-        self.reboots += 1
-
-    patches.put(backend.Backend, "_rebooted", rebooted)
-
-
 def final_while_open(patches: Patches) -> None:
     patches.put(operation, "finality", lambda error, subject: error)
 
@@ -274,14 +278,6 @@ def confirmed_from_the_record(patches: Patches) -> None:
         return creation.Volume(record.volume_id, record.capacity_bytes)
 
     patches.put(creation, "_confirm", confirm)
-
-
-def read_back_ignored(patches: Patches) -> None:
-    patches.put(backend.Backend, "expect", lambda self, condition, what, entry: None)
-
-
-def memory_not_doubted(patches: Patches) -> None:
-    patches.put(catalogue.Catalogue, "doubt", lambda self, slot: None)
 
 
 def second_node_let_in(patches: Patches) -> None:
@@ -344,7 +340,9 @@ def made_again_by_another_id(patches: Patches) -> None:
     """The create line's own id is drawn anew by each attempt, so that an earlier one's leftovers are not known."""
 
     def backing(self: Any, record: Any) -> Any:
-        return names.Backing(record.slot, names.operation_id(self.entropy(8)) if record.state == "creating" else record.backing)
+        return names.Backing(
+            record.slot, names.operation_id(self.entropy(8)) if record.state == "creating" else record.backing
+        )
 
     patches.put(backend.Backend, "backing", backing)
 
@@ -361,7 +359,9 @@ def expansion_believed(patches: Patches) -> None:
 
 def deleting_forgotten(patches: Patches) -> None:
     """The intent of a delete is committed without marking the record, and an open delete is not taken up."""
-    before = patches.put(settling.Settling, "_way", lambda self, found: None if found.kind == "delete" else before(self, found))
+    before = patches.put(
+        settling.Settling, "_way", lambda self, found: None if found.kind == "delete" else before(self, found)
+    )
 
 
 def half_made_taken_for_made(patches: Patches) -> None:
@@ -373,17 +373,82 @@ def half_made_taken_for_made(patches: Patches) -> None:
     patches.put(backend.Backend, "expect", lambda self, condition, what, entry: None)
 
 
-def space_not_reserved(patches: Patches) -> None:
-    """A refused expansion leaves its tag telling the size that was wished for."""
-
-    async def undo(backend_: Any, open_: Any, record: Any, error: Any) -> None:
-        await open_.fail(error)
-
-    patches.put(expansion, "_undo", undo)
+def _struck(where: Where, nth: int, what: What, statement: int = 0) -> tuple[Strike, ...]:
+    return (Strike(where, nth, what, statement),)
 
 
-PATCHES: dict[str, Patch] = {
-    name.replace("_", " "): value
-    for name, value in list(globals().items())
-    if callable(value) and getattr(value, "__annotations__", {}).get("patches") is Patches
+_GIVES_UP = Reaction.GIVES_UP
+_CREATE_REFUSED = Call("create", _struck(Where.STATEMENT, 1, What.REFUSED, 2))
+_DELETE_LOST = Call("delete", _struck(Where.LINE, 1, What.LOST), _GIVES_UP)
+
+BUGS: Mapping[str, Bug] = {
+    bug.name: bug
+    for bug in (
+        Bug(
+            "effect before intent",
+            effect_before_intent,
+            Call("delete", _struck(Where.BEFORE_COMMIT, 1, What.CRASH), _GIVES_UP),
+            drill="delete-killed",
+        ),
+        Bug("no rollback", no_rollback, _CREATE_REFUSED),
+        Bug("commit in two", commit_in_two, Call("delete", _struck(Where.BEFORE_COMMIT, 3, What.CRASH), _GIVES_UP)),
+        Bug("ownership ignored", ownership_ignored, Call("create, slot taken"), drill="slot-taken"),
+        Bug("late effects ignored", late_effects_ignored, Life("late by 5 s"), drill="late-line"),
+        Bug("window check dropped", window_check_dropped, Life("late by 200 s")),
+        Bug("token check dropped", token_check_dropped, Life("a dead process changes nothing")),
+        Bug("epoch not moved", epoch_not_moved, Life("another name for the next")),
+        Bug("epoch moved for who is in", epoch_moved_for_who_is_in, Life("same context while in")),
+        Bug("permit issued twice", permit_issued_twice, Life("no permit after data")),
+        Bug("flush delay not waited", flush_delay_not_waited, Life("never two after a power loss")),
+        Bug("tombstone not kept", tombstone_not_kept, Life("deleted stays deleted"), drill="power-loss"),
+        Bug("final while open", final_while_open, Call("delete", _struck(Where.STATEMENT, 1, What.REFUSED, 1))),
+        Bug("file left by a delete", file_left_by_a_delete, Call("delete")),
+        Bug("confirmed from the record", confirmed_from_the_record, Life("confirmed by a look")),
+        Bug("second node let in", second_node_let_in, Call("publish in use")),
+        Bug("deleted while published", deleted_while_published, Life("not deleted while published")),
+        Bug("export not cut", export_not_cut, Call("unpublish")),
+        Bug(
+            "abandoned create kept",
+            abandoned_create_kept,
+            Call("create", _struck(Where.ANSWER, 1, What.CRASH), _GIVES_UP),
+            drill="create-killed",
+        ),
+        Bug("nothing settled", nothing_settled, _DELETE_LOST, drill="publish-killed unpublish-killed expand-killed"),
+        Bug("deleting forgotten", deleting_forgotten, _DELETE_LOST),
+        Bug("tag not learned", tag_not_learned, Seed(6), drill="journal-lost"),
+        Bug("nothing restored", nothing_restored, Seed(7)),
+        Bug(
+            "made again by another id",
+            made_again_by_another_id,
+            Call("create", _struck(Where.LINE, 1, What.LOST)),
+            drill="reply-lost",
+        ),
+        Bug("expansion believed", expansion_believed, Call("expand")),
+        Bug(
+            "half made taken for made",
+            half_made_taken_for_made,
+            Call("create", _struck(Where.STATEMENT, 1, What.CUT, 3)),
+            drill="line-torn",
+        ),
+    )
 }
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="Put each deliberate bug into the driver and show what catches it.")
+    parser.add_argument("names", nargs="*", metavar="NAME", help="default: all")
+    parser.add_argument("--search", action="store_true", help="look for the first strike or seed that catches it")
+    arguments = parser.parse_args()
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(50))
+    missed = 0
+    for bug in [BUGS[name] for name in arguments.names or BUGS]:
+        catch = search(bug) if arguments.search else bug.caught_by
+        wrong = caught(replace(bug, caught_by=catch)) if catch is not None else []
+        missed += not wrong
+        print(f"{'caught' if wrong else 'MISSED'}  {bug.name}: {catch}: {wrong[0][:160] if wrong else ''}", flush=True)
+    print(f"{len(arguments.names or BUGS)} bugs, {missed} missed")
+    return 1 if missed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

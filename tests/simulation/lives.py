@@ -162,7 +162,7 @@ async def deleted_stays_deleted(world: World, process: Process) -> list[str]:
 
 LIVES: Mapping[str, Lives] = {
     "late by 5 s": _late(5.0),
-    "late by 45 s": _late(45.0),
+    "late by 200 s": _late(200.0),
     "a dead process changes nothing": a_dead_process_changes_nothing,
 } | {
     life.__name__.replace("_", " "): _of_one(life)
