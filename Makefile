@@ -2,10 +2,11 @@
 .DEFAULT_GOAL := help
 PARTS := .venv/bin/python tests/run/parts.py
 
-.PHONY: help setup demo test check unit conformance sanity kills model pairs bugs bench format generate lock clean
+.PHONY: help setup demo test check unit simulation conformance sanity kills model simulate strikes pairs bugs \
+	lab lab-shell e2e e2e-upstream cluster cluster-down image bench format generate lock clean
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: ## build .venv and everything else; safe to repeat, offline the second time
 	@deploy/setup
@@ -23,6 +24,9 @@ check: setup ## ruff, mypy, layers of imports, generated code
 unit: setup ## the Python tests, with coverage; ARGS="tests/journal -k cut" runs those alone
 	@$(if $(ARGS),.venv/bin/python -m pytest $(ARGS),$(PARTS) unit)
 
+simulation: setup ## what can go wrong with every call, in virtual time
+	@$(PARTS) simulation
+
 conformance: setup ## our wire contract against the CSI specification's
 	@$(PARTS) conformance
 
@@ -38,24 +42,35 @@ model: setup ## check the protocol's model (docs/model) with SPIN; ARGS="--large
 simulate: setup ## simulations by the seed, on all cores; SEEDS=FIRST:COUNT, ARGS="--minutes 10"
 	@.venv/bin/python tests/simulation/simulate.py --seeds $(or $(SEEDS),0:1000) $(ARGS)
 
+strikes: setup ## every strike on every call, on the simulated RDS instead of its fast model
+	@RDSCSI_TEST_REAL=1 .venv/bin/python -m pytest -n auto --dist worksteal tests/simulation/test_every_effect.py $(ARGS)
+
 pairs: setup ## every pair of strikes on create, delete and publish, on all cores; ARGS="--every 10"
 	@.venv/bin/python tests/simulation/pairs.py $(ARGS)
 
 bugs: setup ## put each deliberate bug into the driver and show what catches it; ARGS="--search"
 	@.venv/bin/python tests/simulation/bugs.py $(ARGS)
 
-e2e: setup ## a real Kubernetes on this machine, the driver installed by its chart, and the suite on it
-	@deploy/setup e2e
-	@.venv/bin/python tests/e2e/e2e.py run $(ARGS)
+lab: ## the node half on real NVMe/TCP, in virtual machines; ARGS="guest -- -k outage"
+	@deploy/setup lab
+	@$(if $(ARGS),.venv/bin/python tests/lab test $(ARGS),$(PARTS) lab)
 
-cluster: setup ## the same cluster to play in; what to try is printed
+lab-shell: ## such a machine to look around in, with the driver, a simulated RDS and a volume in use
+	@deploy/setup lab
+	@.venv/bin/python tests/lab shell --driver $(ARGS)
+
+e2e: ## a real Kubernetes on this machine, the driver installed by its chart, and the suite; ARGS="life"
+	@deploy/setup e2e
+	@$(if $(ARGS),.venv/bin/python tests/e2e/e2e.py run $(ARGS),$(PARTS) e2e)
+
+cluster: ## the same cluster to play in; what to try is printed
 	@deploy/setup e2e
 	@.venv/bin/python tests/e2e/e2e.py up $(ARGS)
 
-cluster-down: setup ## take that cluster away
+cluster-down: ## take that cluster away
 	@.venv/bin/python tests/e2e/e2e.py down
 
-e2e-upstream: setup ## Kubernetes' own External Storage suite
+e2e-upstream: ## Kubernetes' own External Storage suite
 	@deploy/setup e2e
 	@.venv/bin/python tests/e2e/e2e.py upstream $(ARGS)
 

@@ -122,7 +122,7 @@ def make_ground(home: Path, recipe: Recipe) -> Path:
         debian.link_moved(root)
         for package in packages:
             debian.unpack(package, recipe, root)
-        tree.complete(root)
+        tree.complete(root, recipe.python)
         tree.compile_bytecode(root, root, recipe.python, f"usr/lib/python{recipe.python}")
         names = archive.write_layer(root, work / "debian.tgz")
         wheelhouse = home.parent / "wheels" / f"cp{recipe.python.replace('.', '')}-{os.uname().machine}"

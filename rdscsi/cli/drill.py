@@ -2,8 +2,13 @@
 
 import argparse
 import json
+import os
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rdscsi.drill.stage import Stage
 
 _DESCRIPTION = """\
 Rehearse what the journal is for. Each drill runs the controller of this very version over an embedded simulated RDS and
@@ -12,6 +17,10 @@ appliance loses power, the journal is gone. Then the next process, or the caller
 good end, and the appliance, the journal and what the caller was told are compared.
 
 Nothing outside a temporary directory is touched; time is virtual, so that half an hour passes in a moment.
+
+With --appliance the same is done on a staging appliance, in real time, under a cluster id of the drill's own: volumes
+are made, published, grown and deleted there, and everything is removed again. Nobody else may change disks meanwhile.
+What needs a simulated RDS (power losses, torn and late lines, strangers) is left out.
 """
 
 _EPILOG = """\
@@ -19,6 +28,7 @@ examples:
   rdscsi drill list
   rdscsi drill run create-killed
   rdscsi drill run --all --report drills.html
+  rdscsi drill run create-killed --appliance staging.toml
   rdscsi drill run --all --output json | jq '.drills[] | select(.passed | not) | .name'
 
 exit status: 0 every drill passed, 1 a drill failed, 2 the command line is wrong
@@ -36,6 +46,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     running.add_argument(
         "--report", type=Path, metavar="FILE.html", help="also write a page with a timeline of each case"
     )
+    running.add_argument(
+        "--appliance",
+        type=Path,
+        metavar="SETTINGS.toml",
+        help="on a staging appliance: a settings file of `rdscsi controller`",
+    )
+    running.add_argument("--yes", action="store_true", help="do not ask before an appliance is used")
     for verb in (listing, running):
         verb.add_argument("--output", choices=("table", "json"), default="table", help="default: table")
 
@@ -56,7 +73,42 @@ def run(args: argparse.Namespace) -> int:
     if args.report is not None and not args.report.absolute().parent.is_dir():
         print(f"rdscsi drill run: {args.report.absolute().parent} is not a directory", file=sys.stderr)
         return 2
-    return _run(list(DRILLS) if args.all else args.names, args.output, args.report)
+    names = list(DRILLS) if args.all else list(dict.fromkeys(args.names))
+    stage: Stage | None = None
+    if args.appliance is not None:
+        names, stage = _staged(names, args.appliance, yes=args.yes)
+        if stage is None:
+            return 2
+    return _run(names, stage, args.output, args.report)
+
+
+def _staged(names: list[str], path: Path, *, yes: bool) -> tuple[list[str], "Stage | None"]:
+    """What can be done on the appliance of a settings file; no stage when nothing can, or nobody agrees."""
+    from rdscsi.config import Sources, read_controller, read_file
+    from rdscsi.drill.drills import DRILLS
+    from rdscsi.drill.staging import stage_of
+
+    possible = [name for name in names if not DRILLS[name].simulated_only]
+    if left := [name for name in names if name not in possible]:
+        print(f"only on the simulated RDS, and left out: {', '.join(left)}", file=sys.stderr)
+    if not possible:
+        return [], None
+    _, settings = read_controller(Sources({}, os.environ, read_file(path), path))
+    question = (
+        f"Volumes of the drill's own will be made, published, grown and deleted on {settings.rds_address}, in the pool "
+        f"{settings.pool_slot}; nobody else may change disks there meanwhile. Go on? [y/N] "
+    )
+    if not yes and not _agreed(question):
+        print("rdscsi drill run: nobody agreed; nothing was done", file=sys.stderr)
+        return [], None
+    return possible, stage_of(settings)
+
+
+def _agreed(question: str) -> bool:
+    try:
+        return input(question).strip().lower() in ("y", "yes")
+    except EOFError:
+        return False
 
 
 def _list(output: str) -> int:
@@ -71,19 +123,20 @@ def _list(output: str) -> int:
     return 0
 
 
-def _run(names: list[str], output: str, report: Path | None) -> int:
+def _run(names: list[str], stage: "Stage | None", output: str, report: Path | None) -> int:
     from datetime import UTC, datetime
     from functools import partial
 
     from rdscsi.drill.drills import DRILLS
     from rdscsi.drill.report import as_html, as_json
     from rdscsi.drill.running import run_one
+    from rdscsi.drill.stage import SimulatedStage
     from rdscsi.drill.view import open_console, show_end, show_progress, show_verdict
 
     console, verdicts = open_console(), []
     progress = partial(show_progress, open_console(stderr=True))
-    for name in dict.fromkeys(names):
-        verdicts.append(run_one(DRILLS[name], progress))
+    for name in names:
+        verdicts.append(run_one(DRILLS[name], stage or SimulatedStage(), progress))
         if output == "table":
             show_verdict(console, verdicts[-1])
     if output == "json":

@@ -62,6 +62,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     watching.add_argument("--interval", type=float, default=1.0, metavar="SECONDS", help="between looks (default: 1)")
     watching.add_argument("--seconds", type=float, default=0.0, metavar="SECONDS", help="how long (default: for ever)")
     _verb(verbs, "volumes", "Show volumes of the controller half.")
+    _verb(verbs, "snapshots", "Show snapshots of the controller half.")
     _verb(verbs, "stages", "Show volumes staged on this node.")
     _verb(verbs, "targets", "Show paths at which volumes are published on this node.")
     _verb(verbs, "tombstones", "Show volumes that are deleted for good.")

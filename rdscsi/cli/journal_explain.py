@@ -11,13 +11,18 @@ from rdscsi.cli import figures
 from rdscsi.cli.journal_view import NEEDS_A_LOOK, UNKNOWN_ID, waiting
 from rdscsi.cli.sight import Sight
 from rdscsi.controller.judgement import LOST, Facts, judge
-from rdscsi.journal import OperationRecord, StageRecord, VolumeRecord, asking
+from rdscsi.journal import OperationRecord, SnapshotRecord, StageRecord, VolumeRecord, asking
 from rdscsi.journal.reading import RUNS_NOW, Reading, Situation
 from rdscsi.observe.lines import one_line
 from rdscsi.routeros.answers import DiskItem
 from rdscsi.tags import Tag, parse_tag
 
-CONTROLLER_KINDS = ("create", "delete", "publish", "unpublish", "expand", "restore", "erase")
+CREATES = ("create", "create-snapshot")
+CONTROLLER_KINDS = (
+    *CREATES,
+    *("delete", "publish", "unpublish", "expand", "restore", "erase"),
+    *("delete-snapshot", "erase-snapshot"),
+)
 """Operations of the controller half, which alone takes up what a person asks for."""
 
 _STATUS = {"nothing known": UNKNOWN_ID, "as it should be": 0, "gone": 0}
@@ -31,6 +36,7 @@ class Case:
     now: float
     situation: Situation
     record: VolumeRecord | None
+    snapshot: SnapshotRecord | None
     stage: StageRecord | None
     operation: OperationRecord | None
     wish: OperationRecord | None
@@ -44,11 +50,12 @@ class Case:
         """The matter in a word or two."""
         if self.operation is not None:
             return f"{self.operation.kind} is open"
-        if self.record is not None and self.record.quarantine:
+        kept = self.record or self.snapshot
+        if kept is not None and kept.quarantine:
             return "quarantined"
         if self.wish is not None:
             return f"{self.wish.kind} is asked for"
-        if self.record is not None or self.stage is not None:
+        if kept is not None or self.stage is not None:
             return "as it should be"
         return "gone" if self.deleted_at is not None else "nothing known"
 
@@ -91,6 +98,7 @@ def collect(reading: Reading, what: str, sight: Sight, *, now: float, abandon_af
         now=now,
         situation=reading.situation,
         record=reading.volume(subject),
+        snapshot=reading.snapshot(subject),
         stage=reading.stage(subject),
         operation=_open(about),
         wish=_open(wishes),
@@ -118,6 +126,10 @@ def _told(case: Case) -> Iterator[tuple[str, str]]:
         yield "volume", _volume(case.record)
         if case.record.quarantine:
             yield "quarantine", case.record.quarantine
+    elif case.snapshot is not None:
+        yield "snapshot", _snapshot(case.snapshot)
+        if case.snapshot.quarantine:
+            yield "quarantine", case.snapshot.quarantine
     elif case.deleted_at is not None:
         yield "volume", f"deleted {figures.duration(case.now - case.deleted_at)} ago, and remembered as such"
     if case.stage is not None:
@@ -137,6 +149,11 @@ def _volume(record: VolumeRecord) -> str:
     return (
         f"{record.csi_name or '(name not known)'}, {figures.size(record.capacity_bytes)}, {record.state}, {published}"
     )
+
+
+def _snapshot(record: SnapshotRecord) -> str:
+    size = figures.size(record.size_bytes)
+    return f"{record.csi_name or '(name not known)'}, {size}, {record.state}, of {record.source_volume_id}"
 
 
 def _operation(case: Case, operation: OperationRecord) -> Iterator[tuple[str, str]]:
@@ -174,6 +191,9 @@ def _appliance(case: Case) -> Iterator[str]:
     sight = case.sight
     if not sight.seen:
         yield sight.why_not
+        return
+    if case.snapshot is not None:
+        yield f"subvolume {case.snapshot.leaf}: {'there' if case.snapshot.leaf in sight.leaves else 'not there'}"
         return
     item, backings = sight.items.get(parsed.slot), sight.backings.get(parsed.slot, frozenset())
     yield _item(item) if item is not None else f"no item in slot {parsed.slot}"
@@ -215,7 +235,7 @@ def _next(case: Case) -> str:
     said = case.situation.next(operation)
     if case.situation.held is False or case.situation.waits or said.startswith(RUNS_NOW):
         return said
-    if operation.kind == "create":
+    if operation.kind in CREATES:
         start = case.situation.incarnation
         asked = max(_last_attempt(operation), start.started_at if start is not None else 0.0)
         return f"{said}, at about {figures.moment(asked + case.abandon_after)}"
@@ -234,7 +254,7 @@ def _help(case: Case) -> Iterator[tuple[str, str]]:
     waits = operation is not None and not case.situation.next(operation).startswith(RUNS_NOW)
     if operation is not None and operation.kind in CONTROLLER_KINDS and acts and waits:
         yield f"rdscsi journal retry {subject}", "try at once" + _retry_ends(operation)
-        if operation.kind == "create":
+        if operation.kind in CREATES:
             yield f"rdscsi journal abandon {subject}", "erase what is half made, now"
         if operation.kind in ("publish", "unpublish"):
             yield f"rdscsi publication revoke {subject}", "cut off whoever has it"
@@ -243,7 +263,7 @@ def _help(case: Case) -> Iterator[tuple[str, str]]:
 
 
 def _retry_ends(operation: OperationRecord) -> str:
-    return "; a create is finished without its caller" if operation.kind == "create" else ""
+    return "; a create is finished without its caller" if operation.kind in CREATES else ""
 
 
 def _resolutions(case: Case, record: VolumeRecord) -> Iterator[tuple[str, str]]:

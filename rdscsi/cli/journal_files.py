@@ -47,6 +47,7 @@ def export(args: argparse.Namespace) -> int:
             "journal": about,
             "operations": [asdict(one) for one in reading.operations(limit=_EVERYTHING)],
             "volumes": [asdict(one) for one in reading.volumes()],
+            "snapshots": [asdict(one) for one in reading.snapshots()],
             "stages": [asdict(one) for one in reading.stages()],
             "targets": [asdict(one) for one in reading.targets()],
             "tombstones": [asdict(one) for one in reading.tombstones()],

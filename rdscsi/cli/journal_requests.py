@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from rdscsi.cli.journal_explain import CONTROLLER_KINDS, Case, collect, explain
+from rdscsi.cli.journal_explain import CONTROLLER_KINDS, CREATES, Case, collect, explain
 from rdscsi.cli.sight import look
 from rdscsi.errors import DriverError
 from rdscsi.journal import OperationRecord, asking
@@ -61,20 +61,20 @@ def run(args: argparse.Namespace) -> int:
 def plan_retry(case: Case, _args: argparse.Namespace) -> Plan:
     """Try what is open once more, now."""
     operation = _controllers(case)
-    ends = "; without its caller, so that the volume may belong to nobody" if operation.kind == "create" else ""
+    ends = "; without its caller, so that it may belong to nobody" if operation.kind in CREATES else ""
     return Plan(asking.RETRY, {"operation": operation.id}, (f"{operation.kind} {operation.id} is tried at once{ends}",))
 
 
 def plan_abandon(case: Case, _args: argparse.Namespace) -> Plan:
     """Erase what a create has half made."""
     operation = _controllers(case)
-    if operation.kind != "create":
+    if operation.kind not in CREATES:
         raise NothingToAsk(
             f"{operation.kind} {operation.id} cannot be given up: what it has begun is finished, never left half done"
         )
     steps = (
-        f"what create {operation.id} has made so far is erased from the appliance, unless it is ready by then",
-        "the create is closed as refused; when the orchestrator asks again, the volume is made anew",
+        f"what {operation.kind} {operation.id} has made is erased from the appliance, unless it is ready by then",
+        "the create is closed as refused; when the orchestrator asks again, it is made anew",
     )
     return Plan(asking.ABANDON, {"operation": operation.id}, steps)
 

@@ -24,16 +24,17 @@ NEEDS_A_LOOK = 3
 
 _PIPE_WIDTH = 400  # columns where nobody looks at a terminal: one line a row, for grep
 _SHOWN_OPERATIONS = 20
-_TIMES = ("at", "opened_at", "closed_at", "updated_at", "deleted_at", "started_at", "waits_since")
+_TIMES = ("at", "opened_at", "closed_at", "updated_at", "deleted_at", "started_at", "waits_since", "created_at")
 _COLUMNS = {
     "operations": ("id", "kind", "subject", "state", "age", "attempts", "last step", "last error", "next"),
     "quarantined": ("volume_id", "csi_name", "state", "updated", "quarantine"),
+    "snapshots": ("snapshot_id", "csi_name", "size", "state", "source_volume_id", "updated", "quarantine"),
     "volumes": ("volume_id", "csi_name", "size", "state", "ever_published", "updated", "quarantine"),
     "stages": ("volume_id", "state", "access_type", "fs_type", "size", "formatted", "updated", "staging_target_path"),
     "targets": ("target_path", "volume_id", "access_type", "access_mode", "readonly", "updated"),
     "tombstones": ("volume_id", "backing", "generation", "deleted"),
 }
-_WHOLE = ("id", "age", "state", "subject", "volume_id", "backing")  # never broken: somebody copies them
+_WHOLE = ("id", "age", "state", "subject", "volume_id", "snapshot_id", "backing")  # never broken: somebody copies them
 _BLOCK = ("id", "kind", "subject", "state", "age", "attempts")
 _FIRST_STEPS, _LATEST_STEPS = 6, 9  # of a long trail, in a table
 _COLOURS = {"open": "yellow", "done": "green", "refused": "red", "superseded": "dim", "ready": "green"}
@@ -61,7 +62,7 @@ def collect(reading: "Reading", args: argparse.Namespace, *, now: float) -> View
         view.unfinished = args.state == "open"
         found = reading.open_operations() if view.unfinished else reading.operations(limit=args.limit)
         view.tables["operations"] = [_operation(one, view) for one in found]
-        view.tables["quarantined"] = [asdict(one) for one in reading.volumes() if one.quarantine]
+        view.tables["quarantined"] = _quarantined(reading)
         open_now = any(one.state == "open" for one in found)
         view.status = NEEDS_A_LOOK if open_now or view.tables["quarantined"] else 0
     elif args.verb == "show":
@@ -102,6 +103,12 @@ def print_tables(view: View, *, width: int | None = None) -> None:
             console.print(f"no {'unfinished ' if view.unfinished else ''}{name}")
 
 
+def _quarantined(reading: "Reading") -> Sequence[Row]:
+    """Volumes and snapshots that a person must look at; the id of each as `volume_id`."""
+    snapshots = [asdict(one) | {"volume_id": one.snapshot_id} for one in reading.snapshots() if one.quarantine]
+    return [asdict(one) for one in reading.volumes() if one.quarantine] + snapshots
+
+
 def waiting(situation: "Situation", now: float) -> str:
     """Say what keeps the driver from all work, since when."""
     since = figures.duration(now - (situation.waits_since or now))
@@ -113,7 +120,11 @@ def _collect_about(reading: "Reading", what: str, view: View) -> None:
     operations = reading.operations_about(what, limit=_SHOWN_OPERATIONS)
     subject = asking.volume_of(operations[0].subject) if operations else what
     operations += reading.operations_about(asking.subject_about(what), limit=_SHOWN_OPERATIONS)
-    for name, record in (("volumes", reading.volume(subject)), ("stages", reading.stage(subject))):
+    for name, record in (
+        ("volumes", reading.volume(subject)),
+        ("snapshots", reading.snapshot(subject)),
+        ("stages", reading.stage(subject)),
+    ):
         if record is not None:
             view.tables[name] = [asdict(record)]
     published = [asdict(one) for one in reading.targets(subject)] if subject else []

@@ -31,13 +31,15 @@ _LONGEST = 20.0  # seconds
 class Sight:
     """What one look showed at `at` (seconds since the epoch); or, in `why_not`, why there was none.
 
-    `backings` are the operation ids of the backing objects that are there, by slot.
+    `backings` are the operation ids of the backing objects that are there, by slot; `leaves` all their names, and those
+    of snapshots.
     """
 
     at: float
     why_not: str = ""
     items: "Mapping[str, DiskItem]" = field(default_factory=dict)
     backings: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    leaves: frozenset[str] = frozenset()
     marker: "Marker | None" = None
 
     @property
@@ -115,4 +117,5 @@ async def see(device: "Device") -> Sight:
         if backing is not None:
             backings[backing.slot].add(backing.operation)
     marker = parse_marker(first.marker.comment) if first.marker is not None else None
-    return Sight(time.time(), "", items, {slot: frozenset(found) for slot, found in backings.items()}, marker)
+    by_slot = {slot: frozenset(found) for slot, found in backings.items()}
+    return Sight(time.time(), "", items, by_slot, frozenset(leaf.name for leaf in answer.leaves), marker)

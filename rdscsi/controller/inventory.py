@@ -12,6 +12,7 @@ from rdscsi import names
 from rdscsi.controller.backend import Backend, log
 from rdscsi.controller.boots import Boots
 from rdscsi.controller.judgement import Facts, Judgement, Verdict, judge
+from rdscsi.controller.snapshot_inventory import SnapshotInventory
 from rdscsi.journal import Change, changes
 from rdscsi.routeros.answers import Answer
 
@@ -20,7 +21,10 @@ REPAIRS = frozenset({Verdict.RESTORE, Verdict.ADD_AGAIN, Verdict.MAKE_AGAIN, Ver
 
 @dataclass(frozen=True, slots=True)
 class Repair:
-    """Work that an inventory has found; `backings` are the backing objects to be erased, for ERASE only."""
+    """Work that an inventory has found; `backings` are the backing objects to be erased, for ERASE only.
+
+    For a snapshot's slot they are the whole names of its subvolumes.
+    """
 
     slot: str
     verdict: Verdict
@@ -33,6 +37,7 @@ class Inventory:
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
         self._boots = Boots(backend)
+        self._snapshots = SnapshotInventory(backend)
         self._told: set[str] = set()
 
     async def take(self) -> list[Repair]:
@@ -42,6 +47,7 @@ class Inventory:
         """
         backend = self._backend
         before = backend.catalogue.versions()
+        snapshots_before = self._snapshots.begin()
         answer = await backend.device.inventory()
         facts = await self._facts_after(answer, rebooted=await self._boots.changed(answer))
         after = backend.catalogue.versions()
@@ -53,7 +59,9 @@ class Inventory:
             self._keep(one, judgement)
         if corrections:
             await backend.journal.commit(*corrections)
-        return [repair for one, judgement in judged if (repair := _repair(one, judgement)) is not None]
+        found = [repair for one, judgement in judged if (repair := _repair(one, judgement)) is not None]
+        returned = await self._snapshots.take(answer, snapshots_before)
+        return [*found, *(Repair(slot, Verdict.ERASE, leaves) for slot, leaves in returned.items())]
 
     async def in_order(self) -> None:
         """Take down that the last inventory found nothing to repair: until the next reboot the appliance is right.

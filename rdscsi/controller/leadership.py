@@ -82,7 +82,8 @@ async def _next(backend: Backend, item: DiskItem, counter: int) -> Marker:
             backend.device.fenced = True
             raise Fenced(
                 f"the appliance names another journal ({old.journal_id}, token {old.token_counter}; this one is "
-                f"{journal.id}, token {counter}); this controller stands by. An empty journal would take over"
+                f"{journal.id}, token {counter}); this controller stands by. Where it is the one that should "
+                "lead, `rdscsi journal rebuild` puts its journal aside, and its next start takes over"
             )
         log.warning("taking over from a journal that is not here", journal=old.journal_id, token=old.token_counter)
         backend.device.unsettle_all()

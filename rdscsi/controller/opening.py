@@ -29,7 +29,7 @@ async def open_controller(
             journal=journal,
             operations=operations,
             options=_options(settings, cluster_id),
-            settings=_device(settings, cluster_id),
+            settings=device_settings(settings, cluster_id),
             evidence=Nodes(in_cluster()) if settings.node_evidence == "kubernetes" else None,
         )
 
@@ -41,7 +41,14 @@ async def open_device(settings: ControllerSettings, *, cluster_id: str) -> Async
     Raises SettingsInvalid for key files that cannot be used.
     """
     async with open_ssh(_ssh(settings)) as transport:
-        yield Device(console=Console(transport), settings=_device(settings, cluster_id))
+        yield Device(console=Console(transport), settings=device_settings(settings, cluster_id))
+
+
+@asynccontextmanager
+async def open_console(settings: ControllerSettings) -> AsyncIterator[Console]:
+    """Keep a console on the appliance. Raises as `open_device`, and needs what it needs."""
+    async with open_ssh(_ssh(settings)) as transport:
+        yield Console(transport)
 
 
 def _ssh(settings: ControllerSettings) -> SshSettings:
@@ -56,7 +63,8 @@ def _ssh(settings: ControllerSettings) -> SshSettings:
     )
 
 
-def _device(settings: ControllerSettings, cluster_id: str) -> DeviceSettings:
+def device_settings(settings: ControllerSettings, cluster_id: str) -> DeviceSettings:
+    """Return what the settings say of the appliance."""
     return DeviceSettings(
         backend=settings.backend,
         cluster_id=cluster_id,

@@ -6,7 +6,8 @@ was open: those are asked for again by their caller, and must not be built on wh
 
 from functools import partial
 
-from rdscsi.controller import creation, expansion, publications
+from rdscsi import names
+from rdscsi.controller import creation, expansion, publications, snapshot_deletion
 from rdscsi.controller.backend import Backend
 from rdscsi.controller.catalogue import Entry
 from rdscsi.controller.erasing import drop_item, erase, own_tag
@@ -24,6 +25,9 @@ _REPLACED = (publications.PUBLISH, publications.UNPUBLISH, expansion.KIND, KIND,
 async def repair(backend: Backend, found: Repair) -> None:
     """Carry out one repair. Raises NotFinal when it must be tried again."""
     volume_id = backend.volume_id(found.slot)
+    if found.slot.startswith(names.KIND_SNAPSHOT):
+        await snapshot_deletion.erase(backend, volume_id, found.backings)
+        return
     kind = ERASE if found.verdict is Verdict.ERASE else KIND
     request = {"why": found.verdict.value, "backings": list(found.backings)}
     async with backend.journal.operation(kind, volume_id, request, supersedes=_REPLACED, undoing=True) as operation:

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from functools import partial
 
-from rdscsi.controller import creation, publications
+from rdscsi.controller import creation, publications, snapshot_creation
 from rdscsi.controller.backend import Backend
 from rdscsi.controller.erasing import own_tag
 from rdscsi.controller.publications import Publications
@@ -41,7 +41,11 @@ class Requests:
         self._published = published
         self._operations = operations
         self._settle = settle
-        self._settling_ways: Mapping[str, Carry] = {**ways, creation.KIND: partial(creation.carry_out, backend)}
+        self._settling_ways: Mapping[str, Carry] = {
+            **ways,
+            creation.KIND: partial(creation.carry_out, backend),
+            snapshot_creation.KIND: partial(snapshot_creation.carry_out, backend),
+        }
         wishes = {
             asking.RETRY: self._retry,
             asking.ABANDON: self._abandon,
@@ -68,14 +72,15 @@ class Requests:
         found = await self._open(wish)
         if found is None:
             await wish.finish(outcome="nothing is open for this volume any more")
-        elif found.kind != creation.KIND:
+        elif found.kind not in (creation.KIND, snapshot_creation.KIND):
             raise NotPermittedNow(f"{found.kind} {found.id} is finished, never given up halfway")
         else:
             await self._alone(wish, partial(self._settle, found, partial(self._undo, wish)))
             await self._told(wish, found)
 
     async def _undo(self, wish: Operation, create: Operation) -> None:
-        await creation.undo(self._backend, create, Abandoned(f"{create.subject}: a person gave it up ({wish.id})"))
+        undo = snapshot_creation.undo if create.kind == snapshot_creation.KIND else creation.undo
+        await undo(self._backend, create, Abandoned(f"{create.subject}: a person gave it up ({wish.id})"))
 
     async def _revoke(self, wish: Operation) -> None:
         """Cut a node (empty: every node) off, as an unpublish does; the next publish begins a new epoch."""

@@ -1,8 +1,8 @@
 """Finishing what an earlier start, a lost reply or a caller who went away has left open in the journal.
 
-Deletes, publishes, unpublishes, expansions and repairs are carried out as their intent says. A create waits for its
-caller, whose retry resumes it; when nobody comes back for `abandon_after` seconds, it is erased. Whatever cannot be
-settled now stays open, is seen in the journal, and stands in the way of its own volume only.
+Deletes, publishes, unpublishes, expansions and repairs are carried out as their intent says. A create, of a volume or a
+snapshot, waits for its caller, whose retry resumes it; when nobody comes back within `abandon_after` s, it is erased.
+Whatever cannot be settled now stays open, is seen in the journal, and stands in the way of its own volume only.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
@@ -10,7 +10,15 @@ from functools import partial
 
 import trio
 
-from rdscsi.controller import creation, deletion, expansion, overtaken, repairs
+from rdscsi.controller import (
+    creation,
+    deletion,
+    expansion,
+    overtaken,
+    repairs,
+    snapshot_creation,
+    snapshot_deletion,
+)
 from rdscsi.controller.backend import Backend, log
 from rdscsi.controller.publications import PUBLISH, UNPUBLISH, Publications
 from rdscsi.controller.requests import Requests
@@ -36,6 +44,8 @@ class Settling:
         ways: Mapping[str, Carry] = {
             deletion.KIND: partial(deletion.carry_out, backend),
             expansion.KIND: partial(expansion.carry_out, backend),
+            snapshot_deletion.KIND: partial(snapshot_deletion.carry_out, backend),
+            snapshot_deletion.ERASE: partial(snapshot_deletion.carry_out_erase, backend),
             repairs.KIND: partial(repairs.carry_out, backend),
             repairs.ERASE: partial(repairs.carry_out, backend),
             PUBLISH: publications.carry_out_publish,
@@ -94,7 +104,7 @@ class Settling:
             log.warning("not settled", kind=operation.kind, subject=operation.subject, reason=reason)
 
     def _way(self, operation: OperationRecord) -> Carry | None:
-        if operation.kind != creation.KIND:
+        if operation.kind not in (creation.KIND, snapshot_creation.KIND):
             return self._ways.get(operation.kind)
         asked_at = max(self._started, self._wanted.get(operation.subject, self._started))
         if trio.current_time() - asked_at < self._backend.options.abandon_after:
@@ -114,5 +124,6 @@ class Settling:
     async def _abandon(self, operation: Operation) -> None:
         patience = self._backend.options.abandon_after
         error = Abandoned(f"{operation.subject}: nobody asked for it again within {patience:g} s")
-        await creation.undo(self._backend, operation, error)
+        undo = snapshot_creation.undo if operation.kind == snapshot_creation.KIND else creation.undo
+        await undo(self._backend, operation, error)
         self._wanted.pop(operation.subject, None)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from rdscsi.drill.rehearsal import Case, effects, journal_lost, power_loss
+from rdscsi.drill.stage import Stage
 from rdscsi.testing.scenarios import SCENARIOS
 from rdscsi.testing.schedules import Reaction
 from rdscsi.testing.strikes import Strike, What, Where
@@ -20,18 +21,19 @@ _MOMENTS = {
 
 @dataclass(frozen=True, slots=True)
 class Drill:
-    """A drill. `cases` may have to run the call once to count its effects."""
+    """A drill. `cases` may have to run the call once to count its effects. `simulated_only`: not on an appliance."""
 
     name: str
     title: str
     promise: str
-    cases: Callable[[], list[Case]]
+    cases: Callable[[Stage], list[Case]]
+    simulated_only: bool = False
 
 
-def _deaths(name: str) -> list[Case]:
+def _deaths(name: str, stage: Stage) -> list[Case]:
     """The controller dies before and after each commit and each console line."""
     scenario = SCENARIOS[name]
-    seen = effects(scenario)
+    seen = effects(scenario, stage)
     counted = {Where.BEFORE_COMMIT: seen.commits, Where.AFTER_COMMIT: seen.commits}
     counted |= {Where.LINE: len(seen.lines), Where.ANSWER: len(seen.lines)}
     return [
@@ -47,57 +49,59 @@ def _death(where: Where, nth: int) -> str:
     return f"SIGKILL {_MOMENTS[where]} {effect} {nth}"
 
 
-def _lines(what: What, name: str, *, seconds: float = 0.0, reaction: Reaction = Reaction.RETRIES) -> list[Case]:
+def _lines(
+    what: What, name: str, stage: Stage, *, seconds: float = 0.0, reaction: Reaction = Reaction.RETRIES
+) -> list[Case]:
     """The same trouble with each console line of a call."""
     scenario = SCENARIOS[name]
     return [
         Case(f"{name}: {what}, line {nth}", scenario, [Strike(Where.LINE, nth, what, seconds=seconds)], reaction)
-        for nth in range(1, len(effects(scenario).lines) + 1)
+        for nth in range(1, len(effects(scenario, stage).lines) + 1)
     ]
 
 
-def _inside(what: What, name: str) -> list[Case]:
+def _inside(what: What, name: str, stage: Stage) -> list[Case]:
     """Trouble before each statement that changes something."""
     scenario = SCENARIOS[name]
     return [
         Case(f"{name}: {what} at change {change} of line {nth}", scenario, [Strike(Where.STATEMENT, nth, what, change)])
-        for nth, changes in enumerate(effects(scenario).lines, 1)
+        for nth, changes in enumerate(effects(scenario, stage).lines, 1)
         for change in range(1, changes + 1)
     ]
 
 
-def _lost_replies() -> list[Case]:
-    return [case for name in ("create", "delete", "publish", "unpublish") for case in _lines(What.LOST, name)]
+def _lost_replies(stage: Stage) -> list[Case]:
+    return [case for name in ("create", "delete", "publish", "unpublish") for case in _lines(What.LOST, name, stage)]
 
 
-def _torn_lines() -> list[Case]:
-    return [case for name in ("create", "delete", "publish") for case in _inside(What.CUT, name)]
+def _torn_lines(stage: Stage) -> list[Case]:
+    return [case for name in ("create", "delete", "publish") for case in _inside(What.CUT, name, stage)]
 
 
-def _power_losses() -> list[Case]:
+def _power_losses(stage: Stage) -> list[Case]:
     acknowledged = [
         Case(f"{name}: acknowledged, then the power fails", SCENARIOS[name], aftermath=power_loss)
         for name in ("create", "publish", "unpublish", "delete")
     ]
-    return [*acknowledged, *_inside(What.POWER_LOSS, "create"), *_inside(What.POWER_LOSS, "delete")]
+    return [*acknowledged, *_inside(What.POWER_LOSS, "create", stage), *_inside(What.POWER_LOSS, "delete", stage)]
 
 
-def _lost_journals() -> list[Case]:
+def _lost_journals(stage: Stage) -> list[Case]:
     return [
         Case(f"{name}: acknowledged, then killed without its journal", SCENARIOS[name], aftermath=journal_lost)
         for name in ("create", "publish", "unpublish", "expand")
     ]
 
 
-def _late_lines() -> list[Case]:
+def _late_lines(stage: Stage) -> list[Case]:
     return [
         case
         for name in ("create", "publish")
-        for case in _lines(What.LATE, name, seconds=_LATE_SECONDS, reaction=Reaction.DELETES)
+        for case in _lines(What.LATE, name, stage, seconds=_LATE_SECONDS, reaction=Reaction.DELETES)
     ]
 
 
-def _strangers() -> list[Case]:
+def _strangers(stage: Stage) -> list[Case]:
     taken = SCENARIOS["create, slot taken"]
     return [
         Case("create", taken),
@@ -127,12 +131,15 @@ DRILLS: Mapping[str, Drill] = _of(
         )
     ),
     Drill("reply-lost", "the appliance did it, and the answer never came", "looked at, not done again", _lost_replies),
-    Drill("line-torn", "a console line stops before one of its changes", "the next line finishes it", _torn_lines),
+    Drill(
+        "line-torn", "a console line stops before one of its changes", "the next line finishes it", _torn_lines, True
+    ),
     Drill(
         "power-loss",
         "the appliance reboots before it has flushed",
         "what was acknowledged is there again, what was deleted is not",
         _power_losses,
+        simulated_only=True,
     ),
     Drill("journal-lost", "the controller comes back without its journal", "rebuilt from the tags", _lost_journals),
     Drill(
@@ -140,6 +147,7 @@ DRILLS: Mapping[str, Drill] = _of(
         "a line lands after its operation was undone",
         "it finds its window closed and changes nothing for good",
         _late_lines,
+        simulated_only=True,
     ),
-    Drill("slot-taken", "a stranger's disk sits in the slot", "it stays as it is; create is refused", _strangers),
+    Drill("slot-taken", "a stranger's disk sits in the slot", "it stays as it is; create is refused", _strangers, True),
 )

@@ -8,6 +8,7 @@ import trio
 from rdscsi.drill.results import Event, Lane, Mark
 from rdscsi.journal.writer import Moment
 from rdscsi.simulator.faults import Fault
+from rdscsi.testing.machines import SimulatedMachine
 from rdscsi.testing.strikes import Levers, Strike, Strikes, What
 from rdscsi.testing.world import World
 
@@ -101,7 +102,8 @@ def record(world: World, recorder: Recorder) -> None:
 
     levers = Levers(crash=world.crash, stop=world.stop, add_fault=add_fault, reboot=world.machine.reboot)
     world.strikes = strikes = RecordingStrikes(levers, recorder)
-    world.appliance.before_mutation = change
+    if isinstance(world.machine, SimulatedMachine):
+        world.appliance.before_mutation = change
 
 
 def _shown(path: str, arguments: Mapping[str, object]) -> str:

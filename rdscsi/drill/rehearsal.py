@@ -1,35 +1,27 @@
-"""Runs one case of a drill: the real controller over the simulated RDS, in virtual time, struck once.
+"""Runs one case of a drill on a stage: the real controller, struck once.
 
 The order is always the same: what is there before, the call that is struck, a look at what stands then, the next life
 of the controller if the first one ended, what the orchestrator does, and a look at how all of it came out.
 """
 
-import tempfile
 from collections.abc import Awaitable, Callable, Sequence
 from copy import deepcopy
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import dataclass
 
 import trio
-import trio.testing
 
 from rdscsi.drill.recording import Recorder, record
-from rdscsi.drill.results import Lane, Mark, Rehearsal
+from rdscsi.drill.results import Lane, Mark, Rehearsal, Standing
+from rdscsi.drill.stage import Stage
 from rdscsi.drill.standing import standing, standing_in_file
 from rdscsi.errors import DriverError, NotFinal, Quarantined
-from rdscsi.simulator import ApplianceOptions, Behaviour, PoolOptions
 from rdscsi.testing.invariants import Holdings, Memory, Promises, holdings, violations
 from rdscsi.testing.orchestrator import settle
-from rdscsi.testing.scenarios import VOLUME_ID, Scenario, Step, remove
+from rdscsi.testing.scenarios import VOLUME_ID, Scenario, Step, create, delete, remove
 from rdscsi.testing.schedules import Reaction
 from rdscsi.testing.strikes import Bug, Counting, Strike
-from rdscsi.testing.world import OPTIONS, Process, World, in_memory, open_world
+from rdscsi.testing.world import Process, World
 
-FLUSH_SECONDS = 5.0
-PATIENCE = 3000.0
-SETTLED_AFTER = 700.0
-LANDED_AFTER = 60.0
-WAY_SECONDS = 0.1
 BEFORE_FLUSH = 1.0
 
 Aftermath = Callable[[World, Recorder], Awaitable[None]]
@@ -50,9 +42,9 @@ class Case:
     strays: bool = False
 
 
-def rehearse(case: Case) -> Rehearsal:
+def rehearse(case: Case, stage: Stage) -> Rehearsal:
     """Run a case in a world of its own. An error that nobody reckoned with is a broken promise like the others."""
-    rehearsal, _ = _run(case)
+    rehearsal, _ = _run(case, stage)
     return rehearsal
 
 
@@ -64,37 +56,40 @@ class DryRunFailed(DriverError):
         self.rehearsal = rehearsal
 
 
-def effects(scenario: Scenario) -> Counting:
+def effects(scenario: Scenario, stage: Stage) -> Counting:
     """Count the effects of a scenario's call when nothing goes wrong. Raises DryRunFailed."""
-    rehearsal, counting = _run(Case("without a strike", scenario))
+    rehearsal, counting = _run(Case("without a strike", scenario), stage)
     if rehearsal.wrong:
         raise DryRunFailed(rehearsal)
     return counting
 
 
-def _run(case: Case) -> tuple[Rehearsal, Counting]:
+def _run(case: Case, stage: Stage) -> tuple[Rehearsal, Counting]:
     rehearsal = Rehearsal(case.name)
     counting = Counting()
-    clock = trio.testing.MockClock(autojump_threshold=0)
-    with tempfile.TemporaryDirectory(prefix="rdscsi-drill-", dir=in_memory()) as directory:
-        try:
-            counting = trio.run(_in_world, case, rehearsal, Path(directory), clock=clock)
-        except Exception as error:  # noqa: BLE001 - whatever breaks the controller is what a drill is to find
-            rehearsal.wrong.append(f"the controller broke down: {type(error).__name__}: {error}")
+
+    async def body(world: World) -> None:
+        nonlocal counting
+        counting = await _Running(world, case, rehearsal, stage).through()
+
+    try:
+        stage.run(body)
+    except Exception as error:  # noqa: BLE001 - whatever breaks the controller is what a drill is to find
+        rehearsal.wrong.append(f"the controller broke down: {_told(error)}")
     return rehearsal, counting
 
 
-async def _in_world(case: Case, rehearsal: Rehearsal, directory: Path) -> Counting:
-    behaviour = Behaviour(config_flush_delay=FLUSH_SECONDS, pool_flush_delay=FLUSH_SECONDS)
-    appliance = ApplianceOptions(pool=PoolOptions(size=1 << 40), initial_uptime=3600.0, behaviour=behaviour)
-    options = replace(OPTIONS, flush_delay=FLUSH_SECONDS, abandon_after=300.0, refresh_every=300.0)
-    async with open_world(directory, appliance=appliance, options=options, delay=lambda _: WAY_SECONDS) as world:
-        return await _Running(world, case, rehearsal).through()
+def _told(error: BaseException) -> str:
+    """The first error that is no group of others."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return f"{type(error).__name__}: {error}"
 
 
 class _Running:
-    def __init__(self, world: World, case: Case, rehearsal: Rehearsal) -> None:
+    def __init__(self, world: World, case: Case, rehearsal: Rehearsal, stage: Stage) -> None:
         self.world = world
+        self.stage = stage
         self.case = case
         self.rehearsal = rehearsal
         self.recorder = Recorder()
@@ -108,8 +103,6 @@ class _Running:
 
     async def through(self) -> Counting:
         world, rehearsal = self.world, self.rehearsal
-        world.machine.put_stranger("backup")
-        world.machine.put_stranger("vaaaaaa-aaaaaaaaaaaaaaaaaaaaaaaa")
         lives = world.lives
         async with world.process() as process:
             await self._first_life(process)
@@ -123,25 +116,26 @@ class _Running:
     async def _first_life(self, process: Process) -> None:
         for step in self.case.scenario.before:
             await settle(lambda step=step: step(process.controller, self.promises))  # type: ignore[misc]
-        await trio.sleep(10 * FLUSH_SECONDS)
+        await trio.sleep(self.stage.pace.flushed)
         self.case.scenario.meddle(self.world)
+        self.rehearsal.before = await self._standing(process)
         self.foreign = holdings(self.world.machine)
-        self.rehearsal.before = await standing(self.world.machine, process.journal)
         self.world.strikes.arm(self.case.strikes)
         self.final = await self._called(process)
         self.counted = deepcopy(self.world.strikes.counting)
         if self.case.aftermath is not None:
             await self.case.aftermath(self.world, self.recorder)
-        self.rehearsal.struck = await standing(self.world.machine, process.journal)
-        with trio.fail_after(10 * PATIENCE):
+        self.rehearsal.struck = await self._standing(process)
+        with trio.fail_after(10 * self.stage.pace.patience):
             await self._come_right(process)
 
     async def _next_life(self, *, crashed: bool) -> None:
+        await self.stage.look(self.world)
         self.rehearsal.struck = standing_in_file(self.world.machine, self.world.journal_path)
         self.recorder.note(Lane.CONTROLLER, "SIGKILL" if crashed else "ends", Mark.TROUBLE)
         self.recorder.life += 1
         self.recorder.note(Lane.CONTROLLER, "the next process starts", Mark.RECOVERY)
-        with trio.fail_after(10 * PATIENCE):
+        with trio.fail_after(10 * self.stage.pace.patience):
             async with self.world.process(ready=False) as process:
                 await process.wait_ready()
                 self.recorder.note(Lane.CONTROLLER, "holds the token and has looked through the appliance")
@@ -166,23 +160,32 @@ class _Running:
 
     async def _come_right(self, process: Process) -> None:
         """What the orchestrator does, the end of everything that is open, and the promises one by one."""
+        if self.final and self.case.aftermath is not None:
+            # Nobody calls meanwhile, so that the controller comes upon it by itself.
+            await trio.sleep(self.stage.pace.noticed)
+            await self._gone_is_gone()
         await self._react(process)
-        with trio.fail_after(SETTLED_AFTER):
+        with trio.fail_after(self.stage.pace.patience):
             await process.wait_settled()
         self.recorder.note(Lane.JOURNAL, "nothing is open", Mark.RECOVERY)
         self.recorder.end()
-        await trio.sleep(LANDED_AFTER)
-        self._gone_is_gone()
-        await trio.sleep(SETTLED_AFTER)
-        self.rehearsal.after = await standing(self.world.machine, process.journal)
+        await trio.sleep(self.stage.pace.landed)
+        await self._gone_is_gone()
+        await trio.sleep(self.stage.pace.settled)
+        self.rehearsal.after = await self._standing(process)
         memory = Memory.LOST if self.case.strays else Memory.WHOLE
         self.rehearsal.wrong += await violations(
             self.world.machine, process.journal, self.promises, self.foreign, memory=memory
         )
         self.settled = True
 
-    def _gone_is_gone(self) -> None:
+    async def _standing(self, process: Process) -> Standing:
+        await self.stage.look(self.world)
+        return await standing(self.world.machine, process.journal)
+
+    async def _gone_is_gone(self) -> None:
         """Not even for a moment: whoever was told that a volume is gone may make another of that name."""
+        await self.stage.look(self.world)
         back = [slot for slot in self.world.machine.items() if VOLUME_ID.endswith(slot)]
         if VOLUME_ID in self.promises.gone and back:
             self.rehearsal.wrong.append(f"{VOLUME_ID}: was acknowledged as deleted, and its disk is there again")
@@ -194,10 +197,10 @@ class _Running:
             self.recorder.note(Lane.CALLER, "gives up")
             return
         if not self.final and self.case.reaction is Reaction.DELETES:
-            call = remove
-        self.recorder.note(Lane.CALLER, "deletes it instead" if call is remove else "calls again")
+            call = delete if call is create else remove
+        self.recorder.note(Lane.CALLER, "calls again" if call is self.case.scenario.call else "deletes it instead")
         try:
-            await settle(lambda: call(process.controller, self.promises), patience=PATIENCE)
+            await settle(lambda: call(process.controller, self.promises), patience=self.stage.pace.patience)
             self.recorder.note(Lane.CALLER, "is told OK", Mark.RECOVERY)
         except DriverError as error:
             self.promises.sure(VOLUME_ID)
@@ -212,7 +215,7 @@ class _Running:
         except NotFinal as error:
             if self.case.scenario.quarantines and isinstance(error, Quarantined):
                 return
-            self.rehearsal.wrong.append(f"no final answer within {PATIENCE:g} s: {error}")
+            self.rehearsal.wrong.append(f"no final answer within {self.stage.pace.patience:g} s: {error}")
 
 
 async def power_loss(world: World, recorder: Recorder) -> None:

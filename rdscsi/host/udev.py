@@ -63,7 +63,7 @@ def _monitor() -> "pyudev.Monitor | None":
             monitor.filter_by(subsystem)
         monitor.set_receive_buffer_size(_BUFFER_BYTES)
         monitor.start()
-    except OSError as error:
+    except (OSError, ImportError) as error:  # pyudev looks for libudev only now
         _log.warning("udev.unavailable", error=str(error))
         return None
     return monitor

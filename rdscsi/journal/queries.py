@@ -142,7 +142,10 @@ def _record(kind: type[R], row: Mapping[str, Any]) -> R:
 _BOOLEANS = frozenset({"ever_published", "formatted", "readonly"})
 
 
+_PLAIN = tuple(one.name for one in fields(OperationRecord) if one.name not in ("request", "last_step", "steps"))
+
+
 def _operation(row: Mapping[str, Any]) -> OperationRecord:
     last = None if row["name"] is None else Step(row["at"], row["name"], row["detail"])
-    names = [one.name for one in fields(OperationRecord) if one.name not in ("request", "last_step", "steps")]
-    return OperationRecord(request=json.loads(row["request"]), last_step=last, **{name: row[name] for name in names})
+    plain = {name: row[name] for name in _PLAIN}
+    return OperationRecord(request=json.loads(row["request"]), last_step=last, **plain)

@@ -22,6 +22,7 @@ from rdscsi.journal.records import (
     WAITS_META,
     Incarnation,
     OperationRecord,
+    SnapshotRecord,
     StageRecord,
     TargetRecord,
     Tombstone,
@@ -29,7 +30,7 @@ from rdscsi.journal.records import (
 )
 
 RUNS_NOW = "runs now"
-_CREATE = "create"
+_CREATES = ("create", "create-snapshot")
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,9 +68,9 @@ class Situation:
     def _following(self, operation: OperationRecord) -> str:
         if _is_request(operation):
             return "the driver carries it out in its next round, within a minute"
-        if operation.kind == _CREATE:
+        if operation.kind in _CREATES:
             return "waits for the orchestrator to ask again; when nobody does, the driver erases what is half made"
-        return "the driver tries again within seconds; the orchestrator's next call does too"
+        return "the driver tries again in its next round; the orchestrator's next call does too"
 
 
 def _interrupted(operation: OperationRecord) -> bool:
@@ -112,6 +113,14 @@ class Reading:
         """Return all volumes by id."""
         return queries.volumes(self._connection)
 
+    def snapshot(self, snapshot_id: str) -> SnapshotRecord | None:
+        """Return a snapshot's record."""
+        return queries.snapshot(self._connection, snapshot_id)
+
+    def snapshots(self) -> list[SnapshotRecord]:
+        """Return all snapshots by id."""
+        return queries.snapshots(self._connection)
+
     def stages(self) -> list[StageRecord]:
         """Return all stage records by volume id."""
         return queries.stages(self._connection)
@@ -148,10 +157,6 @@ class Reading:
                 target.unlink()
                 raise
             files.sync_directory(target.parent)
-
-    def meta(self, key: str) -> str:
-        """Return a value of the meta table, empty when there is none."""
-        return store.read_meta(self._connection, key) or ""
 
     def _with_steps(self, operation: OperationRecord) -> OperationRecord:
         return queries.operation(self._connection, operation.id) or operation

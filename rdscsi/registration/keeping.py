@@ -91,7 +91,7 @@ async def _serve(registration: Registration, attempt: _Attempt) -> None:
     async with open_service(registration.socket, registration.info(), attempt.told):
         own = _identity(registration.socket)
         _log.info("registration.offered", socket=str(registration.socket), endpoint=str(registration.endpoint))
-        while _identity(registration.socket) == own:
+        while own is not None and _identity(registration.socket) == own:  # it may have been removed at once
             with trio.move_on_after(LOOK_SECONDS):
                 await attempt.failed.wait()
                 return

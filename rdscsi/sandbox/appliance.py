@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rdscsi.routeros.console import Console
+from rdscsi.routeros.device import Executes
 from rdscsi.routeros.pool import PoolSettings
 from rdscsi.routeros.ssh import SshSettings, open_ssh
 from rdscsi.sandbox.record import Ssh
@@ -60,7 +61,7 @@ async def open_appliance(ssh: Ssh) -> AsyncIterator[Console]:
         yield Console(transport)
 
 
-async def look(console: Console) -> Holdings:
+async def look(console: Executes) -> Holdings:
     """List everything. Raises what `Console.execute` raises."""
     reply = await console.execute(_LOOK, deadline=_DEADLINE)
     return parse_holdings(reply.lines)

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 
 from rdscsi import names
 from rdscsi.controller.judgement import LOST
-from rdscsi.journal import Journal, VolumeRecord
-from rdscsi.model import Volume
+from rdscsi.journal import Journal, SnapshotRecord, VolumeRecord
+from rdscsi.model import Snapshot, Volume
 from rdscsi.tags import FORMAT, Tag, TagState, parse_tag
 from rdscsi.testing.machines import Machine, Shown
 from rdscsi.testing.world import BACKEND, CLUSTER
@@ -31,13 +31,15 @@ class Aspect(enum.Enum):
 class Promises:
     """What the orchestrator was told, by volume id: sizes of volumes that exist, what is gone, who is let in.
 
-    `doubts`: what the last answer about it was a maybe, so that either is right, for each volume.
+    `doubts`: what the last answer about it was a maybe, so that either is right, for each volume or snapshot.
+    `snapshots`: sizes of snapshots that exist.
     """
 
     exists: dict[str, int] = field(default_factory=dict)
     gone: set[str] = field(default_factory=set)
     published: dict[str, tuple[str, ...]] = field(default_factory=dict)
     doubts: dict[str, set[Aspect]] = field(default_factory=dict)
+    snapshots: dict[str, int] = field(default_factory=dict)
 
     def made(self, volume: Volume) -> None:
         """The orchestrator was told that the volume exists."""
@@ -50,6 +52,19 @@ class Promises:
         self.published.pop(volume_id, None)
         self.doubts.pop(volume_id, None)
         self.gone.add(volume_id)
+
+    def taken(self, snapshot: Snapshot) -> None:
+        """The orchestrator was told that the snapshot exists, and is ready."""
+        assert snapshot.ready
+        self.snapshots[snapshot.snapshot_id] = snapshot.size_bytes
+        self.gone.discard(snapshot.snapshot_id)
+        self.sure(snapshot.snapshot_id)
+
+    def dropped(self, snapshot_id: str) -> None:
+        """The orchestrator was told that the snapshot is gone."""
+        self.snapshots.pop(snapshot_id, None)
+        self.gone.add(snapshot_id)
+        self.sure(snapshot_id)
 
     def doubt(self, volume_id: str, *aspects: Aspect) -> None:
         """A call about this is under way, or its answer was a maybe."""
@@ -91,7 +106,7 @@ class Memory(enum.Enum):
     """What became of the journal, and so what a settled world may still show."""
 
     WHOLE = "nothing"
-    LOST = "files without a record"
+    LOST = "files without a record, and half-made volumes that nobody asks for again"
     OLD = "besides, records of volumes that were deleted since, quarantined as lost"
     OLD_AND_REBOOTED = "besides, such volumes made anew: after a reboot the record is believed"
 
@@ -106,7 +121,7 @@ async def violations(
         wrong.append(f"foreign objects changed: {_difference(before.foreign, now.foreign)}")
     records = {record.slot: record for record in await journal.volumes()}
     disks = {slot: item for slot, item in machine.items().items() if slot.startswith(PREFIX)}
-    excused = {slot for slot, record in records.items() if _deleted_since(record, promises, memory)}
+    excused = {slot for slot, record in records.items() if _unclaimed(record, promises, memory)}
     for held in (records, disks):
         for slot in excused & held.keys():
             del held[slot]  # type: ignore[attr-defined]
@@ -117,17 +132,42 @@ async def violations(
         wrong += _pair(slot, records.get(slot), disks.get(slot))
     wrong += _leaves(now, records) if memory is Memory.WHOLE else []
     wrong += _promises(promises, records)
+    wrong += _snapshots(now, promises, {record.snapshot_id: record for record in await journal.snapshots()}, memory)
     return wrong
 
 
-def _deleted_since(record: VolumeRecord, promises: Promises, memory: Memory) -> bool:
-    """Tell whether this record of an old journal is of a volume that the orchestrator has no claim to any more."""
-    if memory not in (Memory.OLD, Memory.OLD_AND_REBOOTED):
-        return False
+def _snapshots(
+    now: Holdings, promises: Promises, records: Mapping[str, SnapshotRecord], memory: Memory
+) -> Iterator[str]:
+    """Each snapshot is recorded, on the appliance and promised, or none of these."""
+    there = {name for leaf in now.leaves if names.parse_snapshot_backing(name := leaf.rpartition("/")[2]) is not None}
+    known = {record.leaf for record in records.values()}
+    if memory is Memory.WHOLE:
+        yield from (f"{leaf}: left behind" for leaf in sorted(there - known))
+    for record in records.values():
+        if record.quarantine or record.state != "ready" or record.leaf not in there:
+            yield f"{record.snapshot_id}: {record.state}, quarantine {record.quarantine!r}, leaf {record.leaf}"
+    for snapshot_id, size in promises.snapshots.items():
+        if promises.doubtful(snapshot_id, Aspect.EXISTS):
+            continue
+        found = records.get(snapshot_id)
+        if found is None or found.size_bytes != size:
+            yield f"{snapshot_id}: was acknowledged with {size} bytes and is {found}"
+    for snapshot_id in promises.gone & records.keys():
+        if not promises.doubtful(snapshot_id, Aspect.EXISTS):
+            yield f"{snapshot_id}: was acknowledged as deleted and is there"
+
+
+def _unclaimed(record: VolumeRecord, promises: Promises, memory: Memory) -> bool:
+    """Tell whether the orchestrator has no claim to this record's volume, which a journal with gaps may still hold.
+
+    What another journal left half made is finished for its caller alone, and never erased (law 5).
+    """
     promised = record.volume_id in promises.exists and not promises.doubtful(record.volume_id, Aspect.EXISTS)
-    if promised:
+    if promised or memory is Memory.WHOLE:
         return False
-    return record.quarantine.startswith(LOST) or memory is Memory.OLD_AND_REBOOTED
+    deleted_since = record.quarantine.startswith(LOST) and memory is not Memory.LOST
+    return record.state == "creating" or deleted_since or memory is Memory.OLD_AND_REBOOTED
 
 
 def _pair(slot: str, record: VolumeRecord | None, disk: Shown | None) -> Iterator[str]:

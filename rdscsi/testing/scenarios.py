@@ -1,15 +1,17 @@
 """The calls whose every effect is struck: what is there before, the call itself, and what its answer promises."""
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from rdscsi import names
 from rdscsi.controller.controller import Controller
-from rdscsi.model import GIB, MIB, CapacityRange, Volume
+from rdscsi.model import GIB, MIB, CapacityRange, ContentSource, SnapshotRequest, Volume
 from rdscsi.testing.invariants import Aspect, Promises
 from rdscsi.testing.orchestrator import BLOCK, FILESYSTEM, NODE_A, NODE_B, NODE_C, SHARED, attach, wish
 from rdscsi.testing.world import BACKEND, CLUSTER, World
 
+COPY_ID = names.volume_id(BACKEND, names.slot(names.KIND_VOLUME, CLUSTER, "pvc-2"))
+SNAPSHOT_ID = names.volume_id(BACKEND, names.slot(names.KIND_SNAPSHOT, CLUSTER, "snap-1"))
 VOLUME_ID = names.volume_id(BACKEND, names.slot(names.KIND_VOLUME, CLUSTER, "pvc-1"))
 SIZE = 64 * MIB
 
@@ -20,6 +22,7 @@ Step = Callable[[Controller, Promises], Awaitable[object]]
 class Scenario:
     """`before` runs with nothing going wrong, `call` is struck. `meddle` is what others did to the appliance.
 
+    `about` is the id of what the call makes, changes or deletes, and `give_up` how that is deleted.
     `quarantines`: what they did is for a person to judge, so that some calls about the volume are never answered.
     """
 
@@ -27,6 +30,12 @@ class Scenario:
     call: Step
     meddle: Callable[[World], None] = lambda world: None
     quarantines: bool = False
+    about: str = VOLUME_ID
+    give_up: "Step | None" = None
+
+    async def abandon(self, controller: Controller, promises: Promises) -> object:
+        """What the orchestrator calls when it wants nothing of the call any more."""
+        return await (self.give_up or remove)(controller, promises)
 
 
 async def create(controller: Controller, promises: Promises) -> Volume:
@@ -107,6 +116,50 @@ def expand(size: int = 2 * SIZE) -> Step:
     return call
 
 
+async def snapshot(controller: Controller, promises: Promises) -> None:
+    """Take a snapshot of the volume."""
+    promises.doubt(SNAPSHOT_ID, Aspect.EXISTS)
+    promises.taken(await controller.create_snapshot(SnapshotRequest("snap-1", VOLUME_ID)))
+
+
+async def delete_snapshot(controller: Controller, promises: Promises) -> None:
+    """Delete it."""
+    promises.doubt(SNAPSHOT_ID, Aspect.EXISTS)
+    await controller.delete_snapshot(SNAPSHOT_ID)
+    promises.dropped(SNAPSHOT_ID)
+
+
+def copy(source: ContentSource, size: int = SIZE) -> Step:
+    """Make a second volume out of the first, or of its snapshot."""
+
+    async def call(controller: Controller, promises: Promises) -> None:
+        made = await controller.create_volume(replace(wish("pvc-2", size), source=source))
+        assert made.source == source
+        promises.made(made)
+
+    return call
+
+
+async def delete_copy(controller: Controller, promises: Promises) -> None:
+    """Delete the second volume."""
+    promises.doubt(COPY_ID, Aspect.EXISTS)
+    await controller.delete_volume(COPY_ID)
+    promises.deleted(COPY_ID)
+
+
+restore, clone = copy(ContentSource(SNAPSHOT_ID), 2 * SIZE), copy(ContentSource(volume_id=VOLUME_ID))
+
+
+def of_snapshot(*before: Step, call: Step) -> Scenario:
+    """A scenario whose call is about the snapshot."""
+    return Scenario(before, call, about=SNAPSHOT_ID, give_up=delete_snapshot)
+
+
+def of_copy(*before: Step, call: Step) -> Scenario:
+    """A scenario whose call is about the second volume."""
+    return Scenario(before, call, about=COPY_ID, give_up=delete_copy)
+
+
 def take_slot(world: World) -> None:
     """A stranger's disk sits in the volume's slot."""
     slot = names.parse_volume_id(VOLUME_ID)
@@ -135,4 +188,14 @@ SCENARIOS: Mapping[str, Scenario] = {
     "expand": Scenario((create,), expand()),
     "expand in use": Scenario((create, publish()), expand()),
     "expand beyond the pool": Scenario((create,), expand(4096 * GIB)),
+    "snapshot": of_snapshot(create, call=snapshot),
+    "snapshot of nothing": of_snapshot(create, delete, call=snapshot),
+    "snapshot in use": of_snapshot(create, publish(), expand(), call=snapshot),
+    "delete snapshot": of_snapshot(create, snapshot, call=delete_snapshot),
+    "delete with snapshot": Scenario((create, snapshot), delete),
+    "clone": of_copy(create, call=clone),
+    "restore": of_copy(create, snapshot, call=restore),
+    "restore without the volume": of_copy(create, snapshot, delete, call=restore),
+    "restore of nothing": of_copy(create, snapshot, delete_snapshot, call=restore),
+    "delete copy": of_copy(create, snapshot, restore, delete_snapshot, call=delete_copy),
 }

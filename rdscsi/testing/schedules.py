@@ -14,7 +14,7 @@ from rdscsi.errors import DriverError, NotFinal, Quarantined
 from rdscsi.simulator import ApplianceOptions, Behaviour, PoolOptions
 from rdscsi.testing.invariants import Holdings, Promises, holdings, violations
 from rdscsi.testing.orchestrator import settle
-from rdscsi.testing.scenarios import VOLUME_ID, Scenario, Step, remove
+from rdscsi.testing.scenarios import Scenario, Step
 from rdscsi.testing.strikes import Bug, Counting, Strike
 from rdscsi.testing.world import OPTIONS, Process, World, in_memory, open_world
 
@@ -123,7 +123,7 @@ class _Run:
         except (NotFinal, Bug):  # the edge answers ABORTED for a bug
             return False
         except DriverError:
-            self.promises.sure(VOLUME_ID)
+            self.promises.sure(self.schedule.scenario.about)
         self.wrong += [
             f"a final answer with an open operation: {one.kind}" for one in await process.journal.open_operations()
         ]
@@ -132,15 +132,15 @@ class _Run:
     async def _react(self, process: Process) -> None:
         """Do what the orchestrator does, in this process or in the next one. After a final answer it asks once more."""
         if not self.final and self.schedule.reaction is Reaction.GIVES_UP:
-            self.promises.doubt(VOLUME_ID)
+            self.promises.doubt(self.schedule.scenario.about)
             return
         call = self.schedule.scenario.call
         if not self.final and self.schedule.reaction is Reaction.DELETES:
-            call = remove
+            call = self.schedule.scenario.abandon
         try:
             await settle(lambda: call(process.controller, self.promises), patience=PATIENCE)
         except DriverError:
-            self.promises.sure(VOLUME_ID)
+            self.promises.sure(self.schedule.scenario.about)
         except trio.TooSlowError:
             await self._explain(call, process)
         self.final = True

@@ -91,7 +91,8 @@ class _Simulation:
         self._settled: Callable[[], Awaitable[list[str]]] | None = None
         self._came = trio.Event()
         self._down_for = 0.0
-        self._lost = itertools.count(1)
+        self._copies = itertools.count(1)
+        self._lost = 0
         self._journal: Path | None = None
         kinds = {one.kind for one in script.events if isinstance(one, Trouble)}
         self._memory = Memory.LOST if "journal lost" in kinds else Memory.WHOLE
@@ -229,6 +230,7 @@ class _Simulation:
             await trio.sleep(trouble.seconds)
             world.link.up = True
         elif trouble.kind == "journal lost":
+            self._lost += 1
             self._down_for = trouble.seconds
             world.crash()
             world.journal_path.unlink(missing_ok=True)
@@ -242,8 +244,10 @@ class _Simulation:
         """Copy the journal, and some time later let the process die and the next one find the copy."""
         world = self.world
         await self._alive()
-        copy = world.copied_journal(f"old-{next(self._lost)}")
+        copy, lost = world.copied_journal(f"old-{next(self._copies)}"), self._lost
         await trio.sleep(seconds)
+        if self._lost != lost:
+            return  # another journal leads since: this one would stand by until a person comes
         world.crash()
         for suffix in ("", "-wal"):
             there = world.journal_path.with_name(world.journal_path.name + suffix)

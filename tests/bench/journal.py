@@ -3,7 +3,8 @@
     python tests/bench/journal.py [--seconds 3] [--slower-by 2.0]
 
 Each figure is of whole operations' commits: intent, or result. Group commit is to keep 32 writers within three times
-the latency of one. The slower disk takes a C compiler (`tests/journal/shims/slowsync.c`).
+the latency of one: on an idle machine, for on a shared one the CPU's share (last column) is waited for many times over.
+The slower disk takes a C compiler (`tests/journal/shims/slowsync.c`).
 """
 
 import argparse
@@ -41,6 +42,7 @@ async def measure(path: Path, writers: int, seconds: float) -> dict[str, float]:
                 await operation.finish()
                 took.append(time.perf_counter() - began)
 
+    spent = time.process_time()
     async with open_journal(path) as journal:
         async with trio.open_nursery() as nursery:
             until = time.perf_counter() + seconds
@@ -53,6 +55,7 @@ async def measure(path: Path, writers: int, seconds: float) -> dict[str, float]:
         "p99": quantiles[98] * 1000,
         "per_second": len(took) / seconds,
         "items_per_commit": done.items / done.commits,
+        "cpu_ms": (time.process_time() - spent) / len(took) * 1000,
     }
 
 
@@ -78,11 +81,14 @@ def figures_of(seconds: float, slower_by: float, shim: Path | None) -> dict[str,
 
 def show(title: str, figures: dict[str, dict[str, float]]) -> None:
     """Print one table."""
-    print(f"{title}\n  {'writers':>7} {'p50 ms':>8} {'p99 ms':>8} {'commits/s':>10} {'items per fsync':>16}")
+    print(
+        f"{title}\n  {'writers':>7} {'p50 ms':>8} {'p99 ms':>8} {'commits/s':>10} {'items per fsync':>16} "
+        f"{'CPU ms each':>12}"
+    )
     for writers, one in figures.items():
         print(
             f"  {writers:>7} {one['p50']:>8.2f} {one['p99']:>8.2f} {one['per_second']:>10.0f} "
-            f"{one['items_per_commit']:>16.1f}"
+            f"{one['items_per_commit']:>16.1f} {one['cpu_ms']:>12.2f}"
         )
     ratio = figures["32"]["p50"] / figures["1"]["p50"]
     print(f"  32 writers take {ratio:.1f} times as long as one (aim: at most 3)")

@@ -122,7 +122,7 @@ def seen(reading: Reading) -> Sight:
     """What the appliance of the story shows: all that is recorded as it is recorded, but what is lost."""
     there = {one.slot: one for one in reading.volumes() if not one.quarantine}
     items = {slot: _item(one) for slot, one in there.items()}
-    return Sight(NOW, "", items, {slot: frozenset([one.backing]) for slot, one in there.items()}, None)
+    return Sight(NOW, "", items, {slot: frozenset([one.backing]) for slot, one in there.items()})
 
 
 def _item(record: VolumeRecord) -> DiskItem:

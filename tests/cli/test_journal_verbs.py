@@ -1,196 +1,22 @@
-"""The verbs that look closer, or ask for something: what they say, what they leave in the journal, how they end."""
+"""The verbs that ask for something, follow, or are about the whole file: what they say, leave behind, and end with."""
 
 import io
 import json
 import sqlite3
-from collections.abc import AsyncIterator
-from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 import trio
-from journal_page import seen, tag, volume_id
 from journal_sample import BARE, STAGE, opened
 from trio.testing import MockClock
+from verb_rig import VOLUME, Command, command, end, fill, record, world
 
-from rdscsi.cli import journal_explain, sight
-from rdscsi.cli.main import main
-from rdscsi.cli.publication import _rows
-from rdscsi.errors import OperationPending
-from rdscsi.journal import Journal, Json, VolumeRecord, changes, open_journal
+from rdscsi.journal import changes, open_journal
 from rdscsi.journal.reading import read_journal
-from rdscsi.model import GIB
-from rdscsi.tags import render_tag
 from rdscsi.testing.orchestrator import attach, wish
-from rdscsi.testing.world import World, open_world
+from rdscsi.testing.world import World
 
-VOLUME = volume_id("pvc-1")
-BACKING = "aaaaaaaaaaaaa"
-
-
-def record(**others: Any) -> VolumeRecord:
-    slot = VOLUME.partition("/")[2]
-    made = VolumeRecord(
-        VOLUME, "rds", slot, "pvc-1", BACKING, 10 * GIB, "ready", render_tag(tag("pvc-1", BACKING)), True, "", 1.0
-    )
-    return replace(made, **others)
-
-
-async def fill(path: Path, *kinds: str, volume: VolumeRecord | None = None) -> None:
-    """Make a journal whose driver has ended, with an operation of each kind left open for the volume."""
-    async with open_journal(path, precautions=BARE, inline=True) as journal:
-        await journal.commit(changes.put_volume(volume or record()))
-        for kind in kinds:
-            await _leave(journal, kind)
-
-
-async def _leave(journal: Journal, kind: str) -> None:
-    with pytest.raises(OperationPending):
-        async with journal.operation(kind, VOLUME, {"node": "x"}) as operation:
-            await operation.step("begun", kind)
-            raise RuntimeError("died here")
-
-
-async def end(path: Path, kind: str, subject: str, request: dict[str, Json]) -> None:
-    """Let an operation end well in another start of the driver."""
-    async with (
-        open_journal(path, precautions=BARE, inline=True) as journal,
-        journal.operation(kind, subject, request) as operation,
-    ):
-        await operation.finish(outcome="gone")
-
-
-class Command:
-    """Runs `rdscsi` on one journal."""
-
-    def __init__(self, capsys: pytest.CaptureFixture[str], path: Path) -> None:
-        self._capsys = capsys
-        self.path = path
-
-    def run(self, *arguments: str, status: int) -> str:
-        ended = main([*arguments, "--journal", str(self.path)])
-        captured = self._capsys.readouterr()
-        self.err = captured.err
-        assert ended == status, captured
-        return captured.out
-
-
-@pytest.fixture
-def command(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Command:
-    monkeypatch.delenv("RDSCSI_RDS_ADDRESS", raising=False)
-    monkeypatch.delenv("RDSCSI_CONFIG", raising=False)
-    return Command(capsys, tmp_path / "journal.db")
-
-
-@pytest.fixture
-async def world(tmp_path: Path, autojump_clock: MockClock) -> AsyncIterator[World]:
-    async with open_world(tmp_path / "world") as made:
-        yield made
-
-
-class TestExplain:
-    async def test_without_settings_nobody_looks_and_it_says_so(self, command: Command) -> None:
-        await fill(command.path, "delete")
-        text = command.run("journal", "explain", VOLUME, status=3)
-        for part in (
-            f"{VOLUME}: delete is open",
-            "no driver runs on this journal",
-            "RuntimeError: died here",
-            "was not looked at: no settings for it are here",
-            "begun delete",
-            "start the driver",
-        ):
-            assert part in text
-        assert "--offline" in command.run("journal", "explain", VOLUME, "--offline", status=3)
-        assert "journal retry" not in text, "nobody could carry it out"
-
-    async def test_json_has_the_records_and_what_helps(self, command: Command) -> None:
-        await fill(command.path, "create", volume=record(state="creating"))
-        document = json.loads(command.run("journal", "explain", VOLUME, "--output", "json", status=3))
-        assert document["state"] == "create is open"
-        assert document["operation"]["kind"] == "create"
-        assert document["volume"]["capacity_bytes"] == 10 * GIB
-        assert {one["about"] for one in document["told"]} >= {"volume", "operation", "driver", "appliance", "next"}
-
-    async def test_what_is_fine_gone_or_unknown_has_a_status_of_its_own(self, command: Command) -> None:
-        await fill(command.path)
-        assert "as it should be" in command.run("journal", "explain", VOLUME, status=0)
-        assert "nothing known" in command.run("journal", "explain", "rds/v-nobody", status=1)
-        assert "nothing known" in command.run("journal", "explain", "not an id", status=1)
-
-    async def test_an_operation_is_explained_by_its_id_too(self, command: Command) -> None:
-        await fill(command.path, "delete")
-        with read_journal(command.path) as reading:
-            (operation,) = reading.open_operations()
-        assert f"{VOLUME}: delete is open" in command.run("journal", "explain", operation.id, status=3)
-
-    @pytest.mark.parametrize(
-        ("comment", "advice"),
-        [("mine", '/disk/set [find slot="'), (None, "--accept"), (None, "--restore")],
-    )
-    async def test_advice_for_a_contradiction_depends_on_what_is_there(
-        self, comment: str | None, advice: str, command: Command
-    ) -> None:
-        await fill(command.path, volume=record(quarantine="contradiction: odd"))
-        with read_journal(command.path) as reading:
-            look = seen(reading)
-            slot = VOLUME.partition("/")[2]
-            item = replace(_item(command), comment=comment or record().tag)
-            look = replace(look, items={slot: item}, backings={slot: frozenset([BACKING])})
-            case = journal_explain.collect(reading, VOLUME, look, now=2.0, abandon_after=600)
-            told = journal_explain.explain(case)
-        assert case.state == "quarantined"
-        assert any(advice in text for text, _ in told.help)
-
-    async def test_two_leaders_are_told(self, world: World, command: Command, autojump_clock: MockClock) -> None:
-        async with world.process() as process:
-            volume = await process.controller.create_volume(wish("pvc-1"))
-            look = await sight.see(process.controller.backend.device)
-            with read_journal(world.journal_path) as reading:
-                case = journal_explain.collect(reading, volume.volume_id, look, now=2.0, abandon_after=600)
-                fine = dict(journal_explain.explain(case).told)["appliance"]
-                other = replace(case, situation=replace(case.situation, journal_id="bbbbbbbbbbbbb"))
-                led = dict(journal_explain.explain(other).told)["appliance"]
-        assert "item ready, generation 2, 64Mi, export off" in fine
-        assert fine.endswith("judged: as recorded")
-        assert "led by another journal" in led
-
-
-def _item(command: Command) -> Any:
-    with opened(command.path) as connection:
-        connection.execute("UPDATE volumes SET quarantine = ''")
-    with read_journal(command.path) as reading:
-        return next(iter(seen(reading).items.values()))
-
-
-class TestSight:
-    async def test_it_takes_no_token_and_changes_nothing(self, world: World, autojump_clock: MockClock) -> None:
-        async with world.process() as process:
-            volume = await process.controller.create_volume(wish("pvc-1"))
-            mutations = world.appliance.mutations
-            look = await sight.see(process.controller.backend.device)
-            assert look.seen
-            assert world.appliance.mutations == mutations
-            slot = volume.volume_id.partition("/")[2]
-            assert list(look.items) == [slot]
-            assert len(look.backings[slot]) == 1
-            assert look.marker is not None
-            assert look.marker.journal_id == process.journal.id
-
-    async def test_an_appliance_that_is_away_is_told_not_raised(self, world: World, autojump_clock: MockClock) -> None:
-        async with world.process() as process:
-            world.faults.add("drop-before")
-            look = await sight.see(process.controller.backend.device)
-            assert not look.seen
-            assert "cannot be looked at" in look.why_not
-
-    async def test_wrong_settings_are_wrong_settings(self, command: Command, tmp_path: Path) -> None:
-        await fill(command.path)
-        config = tmp_path / "wrong.toml"
-        config.write_text('rds-address = "192.0.2.10"\n')
-        command.run("journal", "explain", VOLUME, "--config", str(config), status=2)
-        assert "cluster-id is required" in command.err
+__all__ = ["command", "world"]  # fixtures
 
 
 class TestAsking:
@@ -254,23 +80,6 @@ class TestAsking:
             assert ("revoke", "done") in kinds
             assert ("unpublish", "done") in kinds
             command.run("publication", "revoke", volume.volume_id, "--yes", status=1)
-
-    async def test_publications_are_listed_as_journal_and_appliance_have_them(
-        self, world: World, command: Command, autojump_clock: MockClock
-    ) -> None:
-        async with world.process() as process:
-            volume = await process.controller.create_volume(wish("pvc-1"))
-            await process.controller.publish_volume(attach(volume))
-            command.path = world.journal_path
-            text = command.run("publication", "list", status=0)
-            assert volume.volume_id in text
-            assert "the appliance was not looked at" in text
-            kept = await process.journal.volume(volume.volume_id)
-            assert kept is not None
-            slot = kept.slot
-            world.appliance.run(f"/disk/set [find where slot={slot}] nvme-tcp-export=no")
-            (row,) = _rows(kept, await sight.see(process.controller.backend.device))
-            assert (row["journal"], row["appliance"], row["exported_as"]) == ("published", "published", "-")
 
 
 class TestWatch:
@@ -376,18 +185,3 @@ class TestFiles:
         assert "learned from mountinfo and sysfs" in command.run("journal", "rebuild", status=4)
         async with open_journal(command.path, precautions=BARE, inline=True) as journal:
             assert not journal.fresh
-
-
-async def test_while_it_waits_for_the_appliance_the_list_says_so(
-    world: World, command: Command, autojump_clock: MockClock
-) -> None:
-    async with world.process() as process:
-        world.faults.add("drop-before")
-        await trio.sleep(2 * world.options.refresh_every)
-        await process.journal.commit()
-        command.path = world.journal_path
-        assert "the driver cannot act, since" in command.run("journal", "list", status=0)
-        world.faults.clear()
-        await trio.sleep(2 * world.options.refresh_every)
-        await process.journal.commit()
-        assert "cannot act" not in command.run("journal", "list", status=0)

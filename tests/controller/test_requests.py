@@ -7,7 +7,7 @@ from trio.testing import MockClock
 from rdscsi import names
 from rdscsi.errors import Busy, NotFinal, NotFound
 from rdscsi.journal import Json, OperationRecord, asking
-from rdscsi.model import Volume
+from rdscsi.model import SnapshotRequest, Volume
 from rdscsi.simulator.faults import Fault
 from rdscsi.simulator.storage.disks import Disk
 from rdscsi.testing.orchestrator import NODE_A, NODE_B, attach, wish
@@ -152,6 +152,17 @@ class TestRetryAndAbandon:
             assert done.state == "done"
             open_now = await process.journal.open_operations()
             assert open_now == []
+
+    async def test_a_snapshot_that_was_not_made_is_given_up(self, world: World, autojump_clock: MockClock) -> None:
+        async with world.process() as process:
+            volume = await process.controller.create_volume(wish("pvc-1"))
+            world.faults.add("drop-before", contains="read-only=yes", times=1)
+            with pytest.raises(NotFinal):
+                await process.controller.create_snapshot(SnapshotRequest("snap-1", volume.volume_id))
+            (record,) = await process.journal.snapshots()
+            done = await _asked(world, process, asking.ABANDON, record.snapshot_id, {})
+            assert (done.state, "a person gave it up" in done.outcome) == ("done", True)
+            assert await process.journal.snapshots() == []
 
     async def test_only_a_create_is_given_up(self, world: World, autojump_clock: MockClock) -> None:
         async with world.process() as process:

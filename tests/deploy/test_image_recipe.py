@@ -1,11 +1,15 @@
 """The recipe of the image: what is taken of a package, layers that are the same twice, a bill that names everything."""
 
 import json
+import os
+import re
+import subprocess
+import sys
 import tarfile
 from pathlib import Path
 
 import pytest
-from recipe import archive, debian, sbom
+from recipe import archive, debian, sbom, tree
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -33,6 +37,16 @@ def test_what_the_node_half_runs_is_in_the_image() -> None:
     programs = {program for listed in RECIPE.programs.values() for program in listed}
     assert {"nvme", "mkfs.ext4", "resize2fs", "e2fsck", "mkfs.xfs", "xfs_growfs", "xfs_repair"} <= programs
     assert {"mount", "umount", "losetup", "blkid", "wipefs", "python3.11"} <= programs
+
+
+def test_libraries_are_found_by_name_as_ctypes_looks_for_them(tmp_path: Path) -> None:
+    tree.complete(tmp_path, RECIPE.python)
+    library = tmp_path / "usr" / "lib" / f"{os.uname().machine}-linux-gnu" / "libudev.so.1"
+    library.parent.mkdir(parents=True)
+    library.touch()
+    line = (sys.executable, "-IS", str(tmp_path / "usr" / "sbin" / "ldconfig"), "-p")
+    listed = subprocess.run(line, capture_output=True, text=True, check=True, timeout=20).stdout
+    assert re.findall(r"\s+(libudev\.[^\s]+)\s+\(libc6", listed) == ["libudev.so.1"]
 
 
 def test_a_layer_is_the_same_twice_and_carries_no_owner_and_no_time(tmp_path: Path) -> None:

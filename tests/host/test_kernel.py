@@ -263,6 +263,22 @@ async def test_a_size_is_asked_for_and_waited_for(bench: Bench, autojump_clock: 
         await bench.host.wait_size(device, 1)
 
 
+async def test_what_grew_while_its_controller_was_away_is_seen_when_it_is_back(
+    bench: Bench, autojump_clock: MockClock
+) -> None:
+    """No event tells of it: it came while nobody was connected."""
+    device = await bench.host.connect(CONNECTION)
+    for name in ("nvme0", "nvme1"):
+        bench.tree.state(name, "connecting")
+    bench.tree.size_bytes *= 2
+    with pytest.raises(DeviceUnavailable, match="connecting"):
+        await bench.host.wait_size(device, bench.tree.size_bytes)
+    assert not any("rescan" in one for one in bench.calls.made)
+    bench.tree.state("nvme1", "live")
+    assert (await bench.host.wait_size(device, bench.tree.size_bytes)).size_bytes == bench.tree.size_bytes
+    assert [one for one in bench.calls.made if "rescan" in one] == ["rescan_controller nvme1"]
+
+
 async def test_a_size_that_does_not_come_is_asked_for_again(tmp_path: Path, autojump_clock: MockClock) -> None:
     bench = Bench(tmp_path, connect=3)
     device = await bench.host.connect(CONNECTION)

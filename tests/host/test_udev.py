@@ -81,13 +81,14 @@ async def test_a_silent_monitor_is_a_pause_too(autojump_clock: MockClock) -> Non
         monitor.close()
 
 
+@pytest.mark.parametrize("error", [OSError("netlink is forbidden"), ImportError("No library named udev")])
 async def test_a_machine_without_libudev_or_netlink_is_polled(
-    monkeypatch: pytest.MonkeyPatch, autojump_clock: MockClock
+    monkeypatch: pytest.MonkeyPatch, autojump_clock: MockClock, error: Exception
 ) -> None:
     class Broken:
         @staticmethod
         def from_netlink(*_: object, **__: object) -> None:
-            raise OSError("netlink is forbidden")
+            raise error
 
     if PYUDEV is not None:
         monkeypatch.setattr(PYUDEV, "Monitor", Broken)

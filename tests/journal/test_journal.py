@@ -61,6 +61,15 @@ async def test_what_an_inventory_learns_yields_to_what_a_call_has_committed(tmp_
         assert await journal.volumes() == [odd]
 
 
+async def test_a_note_rides_with_the_next_transaction(tmp_path: Path) -> None:
+    async with open_journal(tmp_path / "journal.db", precautions=BARE) as journal:
+        journal.note(changes.put_meta("waits", "for nothing"))
+        await journal.commit()
+        assert await journal.get_meta("waits") == "for nothing"
+        assert journal.statistics().commits <= 2
+    journal.note(changes.put_meta("waits", "for ever"))  # nobody waits for it, so nobody hears that it was too late
+
+
 async def test_a_tombstone_alone_drops_no_volume(tmp_path: Path) -> None:
     async with open_journal(tmp_path / "journal.db", precautions=BARE) as journal:
         await journal.commit(changes.put_volume(VOLUME), changes.bury(TOMBSTONE))

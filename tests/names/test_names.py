@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from rdscsi import names
 from rdscsi.model import Portal, PublishContext
-from rdscsi.names import Backing, VolumeId
+from rdscsi.names import Backing, SnapshotBacking, VolumeId
 
 ids = st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E), min_size=1, max_size=128)
 csi_names = st.text(min_size=1, max_size=128)
@@ -153,6 +153,44 @@ class TestBackings:
     def test_a_strangers_leaf_is_none(self, leaf: str) -> None:
         backing = names.parse_backing(leaf)
         assert backing is None or leaf in (backing.name, f"{backing.name}.img")
+
+
+class TestSnapshotBackings:
+    """Their names are all that is left of a snapshot without a journal."""
+
+    snapshots = st.builds(
+        SnapshotBacking,
+        st.builds(names.slot, st.just("s"), ids, csi_names),
+        operation_ids,
+        st.builds(Backing, slots, operation_ids),
+        st.integers(1, (1 << 59) - 1),
+    )
+
+    def test_an_example_that_must_never_change(self) -> None:
+        source = Backing(names.slot("v", "c", "pvc-1"), names.operation_id(bytes(range(8))))
+        backing = SnapshotBacking(names.slot("s", "c", "snap-1"), names.operation_id(bytes(8)), source, 1 << 30)
+        assert backing.name == f"{backing.slot}.aaaaaaaaaaaaa.{source.slot}.aaaqeayeaudao.1073741824"
+        assert names.parse_snapshot_backing(backing.name) == backing
+
+    @given(snapshots)
+    def test_they_are_found_again_by_their_name_which_is_no_volumes(self, backing: SnapshotBacking) -> None:
+        assert names.parse_snapshot_backing(backing.name) == backing
+        assert names.parse_backing(backing.name) is None
+        assert len(backing.name) <= 113
+        assert backing.file_path("pool1/rdscsi", btrfs=True) == f"pool1/rdscsi/{backing.name}/disk.img"
+
+    @given(slots, operation_ids, anything)
+    @example("s", "o", "lost+found")
+    def test_a_volumes_or_a_strangers_leaf_is_none(self, slot: str, operation: str, leaf: str) -> None:
+        assert names.parse_snapshot_backing(Backing(slot, operation).name) is None
+        backing = names.parse_snapshot_backing(leaf)
+        assert backing is None or backing.name == leaf
+
+    @given(snapshots)
+    @example(SnapshotBacking("s" * 8, "o", Backing("v", "o"), 1))
+    def test_what_is_nearly_one_is_none(self, backing: SnapshotBacking) -> None:
+        for text in (f"{backing.name}x", f"x{backing.name}", f"v{backing.name[1:]}", f"{backing.name} "):
+            assert names.parse_snapshot_backing(text) is None
 
 
 class TestNqns:

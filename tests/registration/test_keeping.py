@@ -2,7 +2,7 @@
 
 import os
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,8 +40,11 @@ async def csi_socket(path: Path) -> AsyncIterator[None]:
     connections = Connections(Node().__mapping__(), PlainCodec(), InFlight())
     async with open_unix_socket(path, mode=0o600, group="") as listener:
         await crossed(connections.listen, (listener,))
-        yield
-        await crossed(connections.close)
+        try:
+            yield
+        finally:
+            with trio.CancelScope(shield=True):  # else a test that fails leaves the listener to the next one
+                await crossed(connections.close)
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +142,27 @@ async def test_a_socket_that_somebody_removed_comes_back(registration: Registrat
         first = await appeared(registration.socket)
         os.unlink(registration.socket)
         await replaced(registration.socket, first)
+
+
+async def test_a_socket_that_is_removed_as_soon_as_it_appears_comes_back(
+    registration: Registration, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    removed: list[Path] = []
+
+    @asynccontextmanager
+    async def open_and_lose(path: Path, info: pb.PluginInfo, told: Callable[[str], None]) -> AsyncIterator[None]:
+        async with open_service(path, info, told):
+            if not removed:
+                path.unlink()
+                removed.append(path)
+            yield
+
+    monkeypatch.setattr(keeping, "open_service", open_and_lose)
+    csi = tmp_path / "csi.sock"
+    async with open_loop(), csi_socket(csi), kept(registration, csi) as kubelet:
+        await appeared(registration.socket)
+        assert removed == [registration.socket]
+        assert (await kubelet.ask()).name == DRIVER_NAME
 
 
 async def test_a_stale_socket_is_replaced_and_a_live_one_waited_for(registration: Registration, tmp_path: Path) -> None:

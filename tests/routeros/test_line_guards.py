@@ -1,6 +1,7 @@
 """Looks, the token, and what every line has in common: its guard, and that it fits its frame."""
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,10 +9,10 @@ from line_rig import BACKING, CLUSTER, GIB, MARKER_SLOT, OTHER_SLOT, SLOT, SUBNQ
 
 from rdscsi import names
 from rdscsi.model import AccessMode, AccessType
-from rdscsi.names import Backing
+from rdscsi.names import Backing, SnapshotBacking
 from rdscsi.routeros import lines, surveys
 from rdscsi.routeros.framing import MAX_BODY_BYTES, Frame, Ran, Stopped
-from rdscsi.routeros.lines import Guard, NewVolume, Place
+from rdscsi.routeros.lines import Guard, NewCopy, NewVolume, Origin, Place
 from rdscsi.routeros.uptime import Window
 from rdscsi.simulator import Appliance, ManualClock
 from rdscsi.tags import Marker, NodeState, PublicationTag, Tag, TaggedNode, TagState, render_marker, render_tag
@@ -183,8 +184,14 @@ def test_every_line_fits_its_frame_in_the_worst_case_and_is_printable_ascii(plac
     volume = NewVolume(
         SLOT, backing, path, 1 << 50, render_tag(bare), render_tag(bare.evolve(state=TagState.READY)), 1 << 50
     )
+    snapshot = SnapshotBacking(names.slot("s", CLUSTER, "snap-1"), "o" * 13, backing, 1 << 50)
     bodies = {
         "create": lines.create(guard, volume),
+        "create copied": lines.create(guard, replace(volume, copied=True)),
+        "snapshot": lines.copy(guard, NewCopy(snapshot, Origin(backing, 1 << 50, read_only=False), True, 1 << 50)),
+        "restore": lines.copy(guard, NewCopy(backing, Origin(snapshot, 1 << 50, read_only=True), False, 1 << 50)),
+        "observe copy": lines.observe_copy(guard, snapshot),
+        "remove snapshot": lines.remove(guard, snapshot.slot, snapshot, path, "", ""),
         "publish": lines.publish(guard, SLOT, old, new, SUBNQN, 65535),
         "unpublish": lines.unpublish(guard, SLOT, old, new),
         "expand": lines.expand(guard, SLOT, old, new, 1 << 50, 1 << 50),

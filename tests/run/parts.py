@@ -1,9 +1,10 @@
-"""Runs the parts of `make test`, all of them even when one fails, and says how long each took and what it counted.
+"""Runs parts of the tests, all of them even when one fails, and says how long each took and what it counted.
 
-    python tests/run/parts.py [PART …]        without names: every part, in this order
+    python tests/run/parts.py [PART …]        without names: the parts of make test, in this order
+    python tests/run/parts.py --recorded      what each part counted when it last ran, without running any
 
-Reports go to artefacts/: JUnit XML of every test, coverage, and parts.json with the times and counters. The exit
-status is 1 when a part failed. Nothing outside the standard library is imported.
+Reports go to artefacts/: JUnit XML of every test, coverage, and parts.json with the times and counters of each part's
+last run. The exit status is 1 when a part failed. Nothing outside the standard library is imported.
 """
 
 import argparse
@@ -35,6 +36,16 @@ def script(*arguments: str) -> Step:
     return (sys.executable, *arguments)
 
 
+def pytest(report: str, *arguments: str) -> Step:
+    """Make a step of pytest on all cores, with a report in artefacts/.
+
+    A test that takes too long ends its process, not the run: an exception thrown into Trio's own code would leave
+    a process in which nothing that follows can be believed.
+    """
+    common = ("-n", "auto", "--dist", "worksteal", "-o", "timeout_method=thread", "--durations=10")
+    return tool("pytest", *common, f"--junitxml=artefacts/{report}.xml", *arguments)
+
+
 PARTS: dict[str, tuple[Step, ...]] = {
     "check": (
         tool("ruff", "check"),
@@ -45,20 +56,34 @@ PARTS: dict[str, tuple[Step, ...]] = {
     ),
     "unit": (
         tool("coverage", "erase"),
-        tool("coverage", "run", "-m", "pytest", "--durations=10", "--junitxml=artefacts/unit.xml"),
-        tool("coverage", "combine", "--quiet"),
+        pytest("unit", "--ignore=tests/simulation", "--cov", "--cov-report=", "--cov-fail-under=0"),
         tool("coverage", "xml", "-q", "--fail-under=0", "-o", "artefacts/coverage.xml"),
         tool("coverage", "report"),
     ),
+    "simulation": (pytest("simulation", "tests/simulation"),),  # thousands of runs of the same code: no coverage
     "conformance": (script("tests/run/go_tests.py"),),
     "sanity": (script("tests/run/csi_sanity.py"),),
     "kills": (script("tests/crash/kills.py", "--kills", "10"),),
     "model": (script("docs/model/run.py", "--if-possible"),),
+    "lab": (script("tests/lab", "test"),),
+    "e2e": (script("tests/e2e/e2e.py", "run"),),
 }
 """The steps of a part. A step that fails does not stop the others: one run tells all that is wrong."""
 
-REPORTS = {"unit": "unit*.xml", "conformance": "conformance*.xml", "sanity": "sanity*.xml"}
+TEST = ("check", "unit", "simulation", "conformance", "sanity", "kills", "model")
+"""The parts of make test; the others have commands of their own."""
+
+REPORTS = {
+    "unit": "unit.xml",
+    "simulation": "simulation.xml",
+    "conformance": "conformance.xml",
+    "sanity": "sanity*.xml",
+    "lab": "lab*.xml",
+    "e2e": "e2e.xml",
+}
 """Which files in artefacts/ tell a part's tests."""
+
+RECORD = ARTEFACTS / "parts.json"
 
 LONGEST_STEP = 2700.0
 """Seconds after which a step is ended: something in it waits for ever."""
@@ -80,14 +105,19 @@ class Outcome:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description="Run the parts of make test.")
-    parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(PARTS)}")
-    chosen: list[str] = parser.parse_args(arguments).parts
+    parser = argparse.ArgumentParser(description="Run parts of the tests.")
+    parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(PARTS)}; default: make test's")
+    parser.add_argument("--recorded", action="store_true", help="run nothing, show what the last runs counted")
+    parsed = parser.parse_args(arguments)
+    if parsed.recorded:
+        print(summary(recorded().values()), flush=True)
+        return 0
+    chosen: list[str] = parsed.parts
     if unknown := sorted(set(chosen) - PARTS.keys()):
         parser.error(f"no such part: {', '.join(unknown)}")
     ARTEFACTS.mkdir(exist_ok=True)
-    outcomes = [run_part(name) for name in chosen or PARTS]
-    (ARTEFACTS / "parts.json").write_text(json.dumps([asdict(outcome) for outcome in outcomes], indent=2) + "\n")
+    outcomes = [run_part(name) for name in chosen or TEST]
+    record(outcomes)
     print(summary(outcomes), flush=True)
     return 0 if all(outcome.well for outcome in outcomes) else 1
 
@@ -113,6 +143,20 @@ def run_step(step: Step) -> bool:
     if status != 0:
         print(f"--- {shown(step)}: status {status}", flush=True)
     return status == 0
+
+
+def recorded() -> dict[str, Outcome]:
+    """Read what the last run of each part counted."""
+    found = json.loads(RECORD.read_text()) if RECORD.is_file() else []
+    outcomes = [Outcome(**{**one, "counts": Counts(**one["counts"])}) for one in found]
+    return {outcome.part: outcome for outcome in outcomes}
+
+
+def record(outcomes: Iterable[Outcome]) -> None:
+    """Keep what these runs counted, beside the last runs of other parts."""
+    known = recorded() | {outcome.part: outcome for outcome in outcomes}
+    ordered = [asdict(known[part]) for part in PARTS if part in known]
+    RECORD.write_text(json.dumps(ordered, indent=2) + "\n")
 
 
 def reports_of(part: str) -> list[Path]:

@@ -30,6 +30,7 @@ from rdscsi.controller import (
     settling,
 )
 from rdscsi.journal import changes, intents, operation
+from rdscsi.model import Volume
 from rdscsi.routeros import device
 from rdscsi.testing.fast import program
 from rdscsi.testing.scenarios import SCENARIOS
@@ -259,7 +260,10 @@ def flush_delay_not_waited(patches: Patches) -> None:
 
 
 def tombstone_not_kept(patches: Patches) -> None:
-    before = patches.put(changes, "drop_volume", lambda volume_id, stone: before(volume_id, None))
+    def drop_volume(volume_id: str, stone: Any) -> Any:
+        return before(volume_id, None)
+
+    before = patches.put(changes, "drop_volume", drop_volume)
 
 
 def final_while_open(patches: Patches) -> None:
@@ -268,14 +272,16 @@ def final_while_open(patches: Patches) -> None:
 
 def file_left_by_a_delete(patches: Patches) -> None:
     patches.put(program, "_drop_leftover", lambda at, guard, name, path: iter(()))
-    before = patches.put(
-        erasing, "_buried", lambda b, record, last, entry: before(b, record, last, replace(entry, backings=frozenset()))
-    )
+
+    def buried(backend_: Any, record: Any, last: Any, entry: Any) -> Any:
+        return before(backend_, record, last, replace(entry, backings=frozenset()))
+
+    before = patches.put(erasing, "_buried", buried)
 
 
 def confirmed_from_the_record(patches: Patches) -> None:
     async def confirm(backend_: Any, record: Any, request: Any) -> Any:
-        return creation.Volume(record.volume_id, record.capacity_bytes)
+        return Volume(record.volume_id, record.capacity_bytes)
 
     patches.put(creation, "_confirm", confirm)
 
@@ -359,9 +365,11 @@ def expansion_believed(patches: Patches) -> None:
 
 def deleting_forgotten(patches: Patches) -> None:
     """The intent of a delete is committed without marking the record, and an open delete is not taken up."""
-    before = patches.put(
-        settling.Settling, "_way", lambda self, found: None if found.kind == "delete" else before(self, found)
-    )
+
+    def way(self: Any, found: Any) -> Any:
+        return None if found.kind == "delete" else before(self, found)
+
+    before = patches.put(settling.Settling, "_way", way)
 
 
 def half_made_taken_for_made(patches: Patches) -> None:
@@ -415,8 +423,8 @@ BUGS: Mapping[str, Bug] = {
         ),
         Bug("nothing settled", nothing_settled, _DELETE_LOST, drill="publish-killed unpublish-killed expand-killed"),
         Bug("deleting forgotten", deleting_forgotten, _DELETE_LOST),
-        Bug("tag not learned", tag_not_learned, Seed(6), drill="journal-lost"),
-        Bug("nothing restored", nothing_restored, Seed(7)),
+        Bug("tag not learned", tag_not_learned, Life("rebuilt from the tags"), drill="journal-lost"),
+        Bug("nothing restored", nothing_restored, Life("an export by hand is taken back")),
         Bug(
             "made again by another id",
             made_again_by_another_id,

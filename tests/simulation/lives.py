@@ -101,7 +101,7 @@ def _of_one(life: Living) -> Lives:
     async def lived(world: World) -> list[str]:
         wrong: list[str] = []
         async with world.process() as process:
-            wrong = await life(world, process)
+            wrong += await life(world, process)
         return wrong
 
     return lived
@@ -128,7 +128,7 @@ def _late(seconds: float) -> Lives:
             volume_id = process.controller.backend.volume_id(process.controller.backend.slot("pvc-1"))
             await _given_up(process, volume_id)
             await trio.sleep_until(max(trio.current_time(), seconds) + 5.0)
-            wrong = _back(world, volume_id)
+            wrong += _back(world, volume_id)
         return wrong
 
     return lived
@@ -146,8 +146,30 @@ async def a_dead_process_changes_nothing(world: World) -> list[str]:
         volume_id = process.controller.backend.volume_id(process.controller.backend.slot("pvc-1"))
         await _given_up(process, volume_id)
         await trio.sleep_until(max(trio.current_time(), 30.0))
-        wrong = _back(world, volume_id)
+        wrong += _back(world, volume_id)
     return wrong
+
+
+async def rebuilt_from_the_tags(world: World) -> list[str]:
+    """Law 5: without its journal the controller knows its volumes by their tags."""
+    wrong: list[str] = []
+    async with world.process() as process:
+        volume_id = await _made(process)
+        world.crash()
+        for suffix in ("", "-wal"):
+            world.journal_path.with_name(world.journal_path.name + suffix).unlink(missing_ok=True)
+    async with world.process() as process:
+        if await process.journal.volume(volume_id) is None:
+            wrong += ["a volume is on the appliance without a record"]
+    return wrong
+
+
+async def an_export_by_hand_is_taken_back(world: World, process: Process) -> list[str]:
+    """Law 8: a volume is exported only while published."""
+    slot = (await _made(process)).partition("/")[2]
+    world.machine.set_by_hand(slot, export=True)
+    await trio.sleep(60.0)
+    return ["exported, and published to nobody"] if world.machine.items()[slot].export else []
 
 
 async def deleted_stays_deleted(world: World, process: Process) -> list[str]:
@@ -164,10 +186,12 @@ LIVES: Mapping[str, Lives] = {
     "late by 5 s": _late(5.0),
     "late by 200 s": _late(200.0),
     "a dead process changes nothing": a_dead_process_changes_nothing,
+    "rebuilt from the tags": rebuilt_from_the_tags,
 } | {
     life.__name__.replace("_", " "): _of_one(life)
     for life in (
         deleted_stays_deleted,
+        an_export_by_hand_is_taken_back,
         no_permit_after_data,
         same_context_while_in,
         another_name_for_the_next,

@@ -146,10 +146,10 @@ async def test_crashes_at_random_while_volumes_come_and_go(
         world.settings = replace(world.settings, line_ttl=5.0, longest_statement=1.0)
         async with world.process():
             before = holdings(world.machine)
-        todo = {f"pvc-{number}": SIZES[number % len(SIZES)] for number in range(60)}
+        todo = {f"pvc-{number}": SIZES[number % len(SIZES)] for number in range(30)}
         while todo:
             async with world.process(ready=False) as process, trio.open_nursery() as nursery:
-                for name in list(todo)[:20]:
+                for name in list(todo)[:10]:
                     nursery.start_soon(_life, process.controller, name, todo, promises, rng.random() < 0.5)
                 await trio.sleep(rng.uniform(0.0, 5.0))
                 kills += 1

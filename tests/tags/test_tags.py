@@ -40,16 +40,18 @@ publications = st.builds(
     permit=st.booleans(),
     nodes=st.lists(tagged_nodes, max_size=2).map(tuple),
 )
+csi_names = st.text(min_size=1, max_size=128)
 made_tags = st.builds(
     Tag,
     state=st.sampled_from(TagState),
     operation=operation_ids,
     generation=st.integers(0, 10**9),
-    name_hash=st.text(min_size=1, max_size=128).map(tags.name_hash),
+    name_hash=csi_names.map(tags.name_hash),
     request_hash=hashes,
     size_bytes=st.integers(0, 10**15),
     blank=st.booleans(),
-    source=st.just("-"),
+    source=st.just("-")
+    | st.text(min_size=1, max_size=128).map(lambda name: tags.source_word(names.slot("s", "c", name))),
     publication=st.none() | publications,
     backing_uuid=st.just("") | st.uuids().map(str),
 )
@@ -64,6 +66,11 @@ PUBLICATION = PublicationTag(
     nodes=(TaggedNode(names.node_id("worker-1"), NodeState.PUBLISHED),),
 )
 MARKER = Marker("8c7d6a0e-33a4-4b7e-a1a5-4a0c7b3f9d52", "pool1/rdscsi", UUID, "aaaqeayeaudao", 41, "aaaqeayeaudaocaj")
+
+
+def test_a_source_is_told_by_kind_and_half_its_hash() -> None:
+    slot = names.slot("s", "c", "snap-1")
+    assert tags.source_word(slot) == f"s{slot.partition('-')[2][:12]}"
 
 
 class TestWhatMustNeverChange:

@@ -19,19 +19,34 @@ _FILES = {
     "etc/group": f"root:x:0:\ndisk:x:6:\nrdscsi:x:{USER_ID}:\n",
     "etc/nsswitch.conf": "passwd: files\ngroup: files\nhosts: files dns\n",
 }
+_LDCONFIG = """\
+#!/usr/bin/python{python} -IS
+# What `ldconfig -p` prints, which ctypes.util.find_library reads (pyudev finds libudev by it). The image has no cache.
+import os
+import pathlib
+
+machine = os.uname().machine
+abi = "libc6,x86-64" if machine == "x86_64" else "libc6"
+for path in sorted((pathlib.Path(__file__).parents[1] / "lib" / f"{{machine}}-linux-gnu").glob("lib*.so*")):
+    print(f"\\t{{path.name}} ({{abi}}) => {{path}}")
+"""
 _DIRECTORIES = ("dev", "proc", "sys", "run", "tmp", "var/lib/rdscsi", "csi", "root", "mnt")
 _ELF = b"\x7fELF"
 _SECONDS = 300.0
 
 
-def complete(root: Path) -> None:
-    """Add accounts and empty directories."""
+def complete(root: Path, python: str) -> None:
+    """Add accounts, empty directories and a stand-in for ldconfig."""
     for name in _DIRECTORIES:
         (root / name).mkdir(parents=True, exist_ok=True)
     (root / "tmp").chmod(0o1777)
     for name, content in _FILES.items():
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).write_text(content)
+    ldconfig = root / "usr/sbin/ldconfig"
+    ldconfig.parent.mkdir(parents=True, exist_ok=True)
+    ldconfig.write_text(_LDCONFIG.format(python=python))
+    ldconfig.chmod(0o755)
 
 
 def check_libraries(root: Path) -> None:

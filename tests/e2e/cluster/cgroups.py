@@ -40,14 +40,14 @@ def _make_unified(path: Path) -> None:
                 (part / "cgroup.subtree_control").write_text(f"+{controller}")
 
 
-def find(tag: str) -> list[Path]:
-    """Every directory of a cluster's subtrees, innermost first."""
-    tops = [_MOUNT / tag] if unified() else [entry / tag for entry in _MOUNT.iterdir()]
+def find(tag: str, node: str = "") -> list[Path]:
+    """Every directory of the subtrees of a cluster, or of one node of it, innermost first."""
+    tops = [_MOUNT / tag / node] if unified() else [entry / tag / node for entry in _MOUNT.iterdir()]
     return [Path(path) for top in tops if top.is_dir() for path, _, _ in os.walk(top, topdown=False)]
 
 
-def remove(tag: str) -> None:
-    """Remove what is empty of a cluster's subtrees."""
-    for path in find(tag):
+def remove(tag: str, node: str = "") -> None:
+    """Remove what is empty of the subtrees of a cluster, or of one node of it."""
+    for path in find(tag, node):
         with contextlib.suppress(OSError):  # busy: a process is still on its way out, and the caller looks again
             path.rmdir()

@@ -32,7 +32,7 @@ IMAGE_SECONDS = 600.0
 class Appliance:
     """How the simulated RDS is to be; latency as `rdscsi simulator --latency` has it."""
 
-    latency: str = "none"
+    latency: str = "50:20"
     pool_size: int = 1 << 40
 
 

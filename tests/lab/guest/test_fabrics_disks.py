@@ -10,6 +10,8 @@ from lab.guest.initiator import connected, read, size, wait_for
 from lab.guest.target import MIB, Target, sh
 from rdscsi.simulator.nvmet import Backing, Growth
 
+pytestmark = pytest.mark.slow  # of the kernel, not of this driver: looked at when the kernel changes
+
 
 def sectors(node: Path) -> int:
     return int(read(Path("/sys/block") / node.name / "queue" / "logical_block_size"))

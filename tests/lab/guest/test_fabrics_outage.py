@@ -13,6 +13,8 @@ from lab.guest.target import Target, sh
 from lab.guest.writing import Writing
 from rdscsi.simulator.nvmet import Uuids
 
+pytestmark = pytest.mark.slow  # of the kernel, not of this driver: looked at when the kernel changes
+
 UNUSABLE = "Input/output error|Structure needs cleaning|Read-only file system"
 """What a filesystem answers whose device is gone; which of them depends on what it had in memory."""
 

@@ -72,13 +72,12 @@ SLOW = {"connect", "write_stamp", "make_filesystem", "mount"}
 @pytest.mark.parametrize("inside", [True, pytest.param(False, marks=pytest.mark.slow)])
 @pytest.mark.timeout(600)
 def test_a_kill_at_any_effect_of_stage_is_recovered(bench: Bench, inside: bool) -> None:
-    """Within each effect that takes its time and behind each other one; in the slow run behind those too."""
+    """Within each effect that takes its time; in the slow run behind every effect too."""
     status, effects = live(bench.directory, bench.stage)
     assert status == 0
     assert set(effects) >= SLOW
     finish(bench)
-    kills = [Kill(number, inside=inside) for number, name in enumerate(effects) if name in SLOW]
-    kills += [Kill(number) for number, name in enumerate(effects) if inside and name not in SLOW]
+    kills = [Kill(number, inside=inside) for number, name in enumerate(effects) if name in SLOW or not inside]
     for kill in kills:
         start_anew(bench)
         status, done = live(bench.directory, bench.stage, kill)

@@ -9,11 +9,12 @@ from pathlib import Path
 from lab import job
 from lab.kernel import Kernel
 from lab.machine import Machine, open_machine
-from lab.nodes.program import RDSCSI, Program
+from lab.nodes.program import RDSCSI, ROOT, Program
 from lab.nodes.volume import Volume
 from lab.nodes.world import (
     CLUSTER_ID,
     CSI_PORT,
+    JOURNAL,
     MEMORY,
     POOL,
     POOL_DISK,
@@ -30,14 +31,19 @@ from rdscsi.sandbox import calls, settings
 from rdscsi.sandbox.keys import ensure_key_pair
 from rdscsi.sandbox.layout import Layout
 
+NODE_JOURNAL = Path(JOURNAL).with_stem("journal-node")
+"""Where both halves run in one process each has a journal of its own."""
+
 _BANNER = """
 A throw-away machine: nothing that you do here is kept. The driver and its appliance are running:
 
   the simulated RDS's console      ssh -p {ssh} -i {key} admin@127.0.0.1 /disk/print
-  the driver, by its journal       rdscsi journal --help; its settings: {config}, its log: {log}
   its kernel's target              ls /sys/kernel/config/nvmet/subsystems
   what this node is connected to   nvme list-subsys
-  volume {name}, staged           {staged}
+  what the controller half knows   {rdscsi} journal volumes
+  what the node half knows         {rdscsi} journal stages --journal {journal}
+  the driver's settings, its log   {config} {log}
+  volume {name}, staged            {staged}
   and published for a pod          {target}
 
 The end of this shell is the end of the machine.
@@ -59,6 +65,8 @@ def open_showcase(name: str, kernel: Kernel) -> Iterator[Machine]:
             banner = _BANNER.format(
                 ssh=SSH_PORT,
                 key=layout.client_key,
+                rdscsi=ROOT / ".venv" / "bin" / "rdscsi",
+                journal=NODE_JOURNAL,
                 config=layout.settings("driver"),
                 log=f"/run/lab/jobs/{driver.started.id}/err",
                 name=volume.name,
@@ -92,7 +100,7 @@ def _settings(layout: Layout) -> dict[str, object]:
         "cluster-id": CLUSTER_ID,
         "endpoint": f"tcp://0.0.0.0:{CSI_PORT}",
         "allow-remote-tcp": True,
-        "journal": "/var/lib/rdscsi/journal.db",
+        "journal": JOURNAL,
         "node-name": "lab",
         "host-backend": "kernel",
         "rds-address": "127.0.0.1",

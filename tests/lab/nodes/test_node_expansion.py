@@ -16,7 +16,7 @@ MIB = 1 << 20
     [
         pytest.param(calls.filesystem("ext4"), id="ext4"),
         pytest.param(calls.filesystem("xfs"), id="xfs", marks=pytest.mark.slow),
-        pytest.param(calls.block(), id="block"),
+        pytest.param(calls.block(), id="block", marks=pytest.mark.slow),
     ],
 )
 def test_a_volume_grows_under_a_writing_pod(

@@ -23,7 +23,7 @@ from rdscsi.sandbox import calls
 from rdscsi.sandbox.client import Client
 
 MIB = 1 << 20
-MANY = int(os.environ.get("LAB_MANY", "8"))
+MANY = int(os.environ.get("LAB_MANY", "6"))
 """How many are staged at once; LAB_MANY=50 is the full size, which takes minutes under emulation."""
 
 MANY_SECONDS = 600.0

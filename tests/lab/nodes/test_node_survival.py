@@ -2,6 +2,8 @@
 
 import time
 
+import pytest
+
 from lab.nodes import csi
 from lab.nodes.conftest import MIB, MakeVolume
 from lab.nodes.world import NodeMachine, World
@@ -64,6 +66,7 @@ ln -s $subsystem /sys/kernel/config/nvmet/ports/4420/subsystems/$NQN
 """What initiators see of an appliance that reboots and draws new UUIDs."""
 
 
+@pytest.mark.slow
 def test_a_volume_whose_uuid_changed_under_it_can_be_staged_again(world: World, make_volume: MakeVolume) -> None:
     volume = make_volume()
     volume.use(world.a)
@@ -77,6 +80,7 @@ def test_a_volume_whose_uuid_changed_under_it_can_be_staged_again(world: World, 
     volume.leave(world.a)
 
 
+@pytest.mark.slow
 def test_a_cut_path_that_returns_only_makes_pods_wait_and_shows_what_grew_meanwhile(
     world: World, make_volume: MakeVolume
 ) -> None:
