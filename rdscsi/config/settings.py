@@ -170,8 +170,8 @@ class ControllerSettings:
     )
     node_evidence: str = setting(
         values.NODE_EVIDENCE,
-        "Who is asked whether a node is done with a volume. none: the orchestrator's word is taken; kubernetes: the Node "
-        "object is read, with the rights of the pod's service account (get nodes).",
+        "Who is asked whether a node is done with a volume. none: the orchestrator's word is taken; kubernetes: the "
+        "Node object is read, with the rights of the pod's service account (get nodes).",
         default="none",
     )
     cut_ends_io: bool = setting(

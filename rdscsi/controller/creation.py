@@ -57,7 +57,7 @@ async def create(backend: Backend, request: VolumeRequest) -> Volume:
             raise OperationPending(f"{record.volume_id} is being deleted; a volume of that name can be made after that")
         if record.state == "ready":
             return await _confirm(backend, record, request)
-    size = await _size(backend, request)
+    size = await _intended(backend, slot, request) or await _size(backend, request)
     if record is not None:
         _refuse_other_attempt(record, request, size)
     wanted: dict[str, Json] = {
@@ -70,6 +70,16 @@ async def create(backend: Backend, request: VolumeRequest) -> Volume:
     intend = partial(_intend, backend, request, slot, record)
     async with backend.journal.operation(KIND, backend.volume_id(slot), wanted, changes=intend) as operation:
         return replace(await carry_out(backend, operation), source=request.source)
+
+
+async def _intended(backend: Backend, slot: str, request: VolumeRequest) -> int | None:
+    """The size that an open intent has for a copy: whatever became of its source since, the intent is gone on with."""
+    for operation in await backend.journal.open_operations():
+        if operation.subject != backend.volume_id(slot) or operation.kind != KIND or SOURCE not in operation.request:
+            continue
+        size = _number(operation.request, "size_bytes")
+        return size if sizes.fits(size, request.capacity_range) else None
+    return None
 
 
 async def _size(backend: Backend, request: VolumeRequest) -> int:

@@ -41,6 +41,7 @@ class KernelHost(LocalHost):
     ) -> None:
         super().__init__(processes=processes, calls=calls, deadlines=deadlines, sys_root=sys_root)
         self._dev = dev
+        self._looks = Looks(sys_root)
         self._fabrics = Fabrics(calls, sys_root=sys_root, fabrics=fabrics)
 
     @property
@@ -57,8 +58,8 @@ class KernelHost(LocalHost):
 
     async def connected(self, nqn_prefix: str) -> Mapping[str, tuple[Number, ...]]:
         """See Host."""
-        ours = partial(sysfs.read_subsystems, self._sys_root, lambda subnqn: subnqn.startswith(nqn_prefix))
-        return {one.subnqn: tuple(disk.number for disk in one.disks) for one in await in_thread(ours)}
+        ours = [one for one in await self._looks.look() if one.subnqn.startswith(nqn_prefix)]
+        return {one.subnqn: tuple(disk.number for disk in one.disks) for one in ours}
 
     async def connect(self, connection: Connection) -> Device:
         """See Host."""
@@ -125,7 +126,7 @@ class KernelHost(LocalHost):
     # --- within
 
     async def _subsystem(self, subnqn: str) -> Subsystem | None:
-        return await in_thread(partial(sysfs.find_subsystem, self._sys_root, subnqn))
+        return next((one for one in await self._looks.look() if one.subnqn == subnqn), None)
 
     async def _controllers(self, subnqn: str) -> tuple[NvmeController, ...]:
         subsystem = await self._subsystem(subnqn)
@@ -193,6 +194,41 @@ class KernelHost(LocalHost):
                 await self._fabrics.rescan(one.name, deadline=self._deadlines.connect)
             except OSError as error:
                 raise DeviceUnavailable(f"{one.name}: cannot be rescanned: {error.strerror}") from error
+
+
+class Looks:
+    """Readings of sysfs, each shared by all who ask for one at the same time.
+
+    An event wakes everybody who waits for a device. Were each to read on its own, a node that is drained of many
+    volumes would do little else: the work would grow with the cube of their number.
+    """
+
+    def __init__(self, sys_root: Path) -> None:
+        self._sys_root = sys_root
+        self._lock = trio.Lock()
+        self._begun = 0
+        self._last = 0
+        self._seen: list[Subsystem] | DeviceUnavailable = []
+
+    async def look(self) -> list[Subsystem]:
+        """Return what a reading shows that began after this call. Raises DeviceUnavailable when it failed."""
+        asked = self._begun
+        async with self._lock:
+            if self._last <= asked:
+                await self._read()
+            seen = self._seen
+        if isinstance(seen, DeviceUnavailable):
+            raise DeviceUnavailable(str(seen)) from seen
+        return seen
+
+    async def _read(self) -> None:
+        self._begun += 1
+        number = self._begun
+        try:
+            self._seen = await in_thread(partial(sysfs.read_subsystems, self._sys_root))
+        except DeviceUnavailable as error:
+            self._seen = error
+        self._last = number  # one that was cancelled shows nothing, and the next who waits reads itself
 
 
 def usable_device(subsystem: Subsystem, dev: Path = Path("/dev")) -> Device:

@@ -4,7 +4,7 @@ Each check returns sentences about what is wrong; none is the only good answer.
 """
 
 import enum
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from rdscsi import names
@@ -124,14 +124,16 @@ async def violations(
     excused = {slot for slot, record in records.items() if _unclaimed(record, promises, memory)}
     for held in (records, disks):
         for slot in excused & held.keys():
-            del held[slot]  # type: ignore[attr-defined]
+            del held[slot]
     for one in await journal.open_operations():
         if one.subject.partition("/")[2] not in excused:
             wrong.append(f"open: {one.kind} {one.subject}: {one.error}")
     for slot in sorted({*records, *disks}):
         wrong += _pair(slot, records.get(slot), disks.get(slot))
     wrong += _leaves(now, records) if memory is Memory.WHOLE else []
-    wrong += _promises(promises, records)
+    # A file that outlived its item and every record is for a person to add again: nothing is lost.
+    kept = {volume_id for volume_id in promises.exists if memory is not Memory.WHOLE and _has_file(now, volume_id)}
+    wrong += _promises(promises, records, kept)
     wrong += _snapshots(now, promises, {record.snapshot_id: record for record in await journal.snapshots()}, memory)
     return wrong
 
@@ -213,10 +215,14 @@ def _leaves(now: Holdings, records: Mapping[str, VolumeRecord]) -> Iterator[str]
             yield f"{leaf}: left behind"
 
 
-def _promises(promises: Promises, records: Mapping[str, VolumeRecord]) -> Iterator[str]:
+def _has_file(now: Holdings, volume_id: str) -> bool:
+    return any(volume_id.partition("/")[2] in leaf for leaf in now.leaves)
+
+
+def _promises(promises: Promises, records: Mapping[str, VolumeRecord], kept: Collection[str]) -> Iterator[str]:
     found = {record.volume_id: record for record in records.values()}
     for volume_id, size in promises.exists.items():
-        if promises.doubtful(volume_id, Aspect.EXISTS):
+        if promises.doubtful(volume_id, Aspect.EXISTS) or (volume_id in kept and volume_id not in found):
             continue
         if volume_id not in found:
             yield f"{volume_id}: was acknowledged and is not there"

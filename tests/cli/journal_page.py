@@ -33,6 +33,7 @@ from rdscsi.journal.records import WAITS_META
 from rdscsi.model import GIB, AccessMode, AccessType
 from rdscsi.routeros.answers import DiskItem
 from rdscsi.tags import NodeState, PublicationTag, Tag, TaggedNode, TagState, name_hash, render_tag
+from rdscsi.testing.world import in_memory
 
 PAGE = Path(__file__).parents[2] / "docs" / "journal.md"
 SHOWN_AT = "/var/lib/rdscsi/journal.db"
@@ -281,7 +282,7 @@ def rendered(page: str) -> str:
     """Return the page with every output made anew."""
 
     async def run() -> str:
-        with tempfile.TemporaryDirectory() as directory:
+        with tempfile.TemporaryDirectory(dir=in_memory()) as directory:
             paths = {name: Path(directory) / f"{name}.db" for name in ("controller", "node", "fenced")}
             samples = controller_journal(paths["controller"]), node_journal(paths["node"])
             async with samples[0], samples[1], fenced_journal(paths["fenced"]):

@@ -1,6 +1,7 @@
 """Journals and a command line for the tests of `rdscsi journal` and `rdscsi publication`."""
 
-from collections.abc import AsyncIterator
+import tempfile
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from rdscsi.errors import OperationPending
 from rdscsi.journal import Journal, Json, VolumeRecord, changes, open_journal
 from rdscsi.model import GIB
 from rdscsi.tags import render_tag
-from rdscsi.testing.world import World, open_world
+from rdscsi.testing.world import World, in_memory, open_world
 
 VOLUME = volume_id("pvc-1")
 BACKING = "aaaaaaaaaaaaa"
@@ -69,10 +70,11 @@ class Command:
 
 
 @pytest.fixture
-def command(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Command:
+def command(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Iterator[Command]:
     monkeypatch.delenv("RDSCSI_RDS_ADDRESS", raising=False)
     monkeypatch.delenv("RDSCSI_CONFIG", raising=False)
-    return Command(capsys, tmp_path / "journal.db")
+    with tempfile.TemporaryDirectory(prefix="rdscsi-journal-", dir=in_memory()) as directory:
+        yield Command(capsys, Path(directory) / "journal.db")
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from rdscsi.errors import (
     OutOfSpace,
     Quarantined,
 )
-from rdscsi.journal import SnapshotRecord
+from rdscsi.journal import SnapshotRecord, changes
 from rdscsi.model import (
     GIB,
     MIB,
@@ -174,6 +174,9 @@ async def test_a_copy_never_gets_a_permit_to_format(world: World, autojump_clock
         controller = process.controller
         volume = await controller.create_volume(wish("pvc-1", SIZE))
         copy = await controller.create_volume(restored("pvc-2", ContentSource(volume_id=volume.volume_id)))
+        made = await process.journal.volume(copy.volume_id)
+        assert made is not None
+        assert made.ever_published  # so that no repair makes it again empty
         assert "formatPermit" in await controller.publish_volume(attach(volume))
         assert "formatPermit" not in await controller.publish_volume(attach(copy))
         record = await process.journal.volume(copy.volume_id)
@@ -182,7 +185,6 @@ async def test_a_copy_never_gets_a_permit_to_format(world: World, autojump_clock
         assert tag is not None
         assert tag.source == source_word(volume.volume_id.partition("/")[2])
         assert not tag.blank
-        assert record.ever_published  # so that no repair makes it again empty
 
 
 async def test_sizes_below_the_sources_are_refused_or_raised(world: World, autojump_clock: MockClock) -> None:
@@ -307,6 +309,26 @@ async def test_a_create_that_nobody_asks_for_again_is_undone_or_finished(
             assert await process.journal.open_operations() == []
             assert len(await process.journal.snapshots()) == there
             assert len(leaves(world.appliance)) == 1 + there
+
+
+async def test_a_copy_whose_source_went_by_hand_is_undone_before_that_is_told(
+    world: World, autojump_clock: MockClock
+) -> None:
+    async with world.process() as process:
+        controller = process.controller
+        volume = await controller.create_volume(wish("pvc-1", SIZE))
+        snapshot = await controller.create_snapshot(SnapshotRequest("snap-1", volume.volume_id))
+        request = restored("pvc-2", ContentSource(snapshot.snapshot_id))
+        world.faults.add(Fault("drop-before"), contains="parent=", times=1)
+        with pytest.raises(NotFinal):
+            await controller.create_volume(request)
+        record = await snapshot_record(process, snapshot.snapshot_id)
+        assert world.appliance.run(f'/disk/btrfs/subvolume/remove [find where name="{record.leaf}"]') == ""
+        await process.journal.commit(changes.drop_snapshot(snapshot.snapshot_id, None))
+        with pytest.raises(NotFound):
+            await settle(lambda: controller.create_volume(request))
+        assert await process.journal.open_operations() == []
+        assert len(await process.journal.volumes()) == len(leaves(world.appliance)) == 1
 
 
 async def test_without_the_journal_snapshots_are_learned_from_their_names(

@@ -220,6 +220,10 @@ async def test_what_is_told_from_memory_asks_nobody(tmp_path: Path) -> None:
         "GET_VOLUME",
         "GET_CAPACITY",
         "EXPAND_VOLUME",
+        "CREATE_DELETE_SNAPSHOT",
+        "LIST_SNAPSHOTS",
+        "GET_SNAPSHOT",
+        "CLONE_VOLUME",
         "SINGLE_NODE_MULTI_WRITER",
     }
     assert {one.rpc.type.name for one in node.capabilities if one.rpc} == {

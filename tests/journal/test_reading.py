@@ -151,7 +151,9 @@ class TestWhatHappensNext:
             await fill(journal)
             with read_journal(path) as reading:
                 told = {one.kind: reading.situation.next(one) for one in reading.operations(limit=10)}
-                assert told["delete"] == "the driver tries again in its next round; the orchestrator's next call does too"
+                assert (
+                    told["delete"] == "the driver tries again in its next round; the orchestrator's next call does too"
+                )
                 (running,) = reading.operations_about("v/1", limit=1)
                 assert reading.situation.next(running) == "runs now, attempt 1"
                 (done,) = [one for one in reading.operations(limit=10) if one.state == "done"]

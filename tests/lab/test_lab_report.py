@@ -3,7 +3,10 @@
 from pathlib import Path
 from xml.etree import ElementTree
 
-from lab import report
+import pytest
+
+from lab import report, suite
+from lab.failures import CannotRun
 
 PART = """<?xml version="1.0"?><testsuites><testsuite name="pytest" tests="3" failures="1" skipped="1">
 <testcase classname="c" name="test_data_is_kept" time="1.5"><properties><property name="stage_time" value="0.4 s"/>
@@ -32,3 +35,19 @@ def test_what_is_left_out_is_a_skipped_test_with_its_reason(tmp_path: Path) -> N
     [case] = report.join([tmp_path / "lab.xml"], tmp_path / "all")
     assert case.outcome == "skipped"
     assert "no QEMU here" in (tmp_path / "all").read_text()
+
+
+@pytest.mark.parametrize(("ci", "status"), [("", 0), ("true", 1)])
+def test_where_no_machine_can_run_that_is_said_and_fails_in_ci_alone(
+    ci: str, status: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refuse() -> None:
+        raise CannotRun("machines need root")
+
+    monkeypatch.setattr(suite, "ensure_kernel", refuse)
+    monkeypatch.setattr(suite, "ARTEFACTS", tmp_path)
+    monkeypatch.setattr(suite, "KEPT", tmp_path / "lab")
+    monkeypatch.setenv("CI", ci)
+    assert suite.run((), ()) == status
+    assert "left out: machines need root" in capsys.readouterr().out
+    assert "machines need root" in (tmp_path / "lab.xml").read_text()

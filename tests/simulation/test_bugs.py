@@ -1,7 +1,8 @@
 """The suite has teeth: each deliberate bug is caught by what `bugs` names, and by nothing without the bug."""
 
 import pytest
-from bugs import BUGS, Call, Patches, caught, in_place
+from bug_patches import Patches
+from bugs import BUGS, Call, caught, in_place
 
 from rdscsi.journal import operation
 

@@ -146,12 +146,12 @@ async def test_crashes_at_random_while_volumes_come_and_go(
         world.settings = replace(world.settings, line_ttl=5.0, longest_statement=1.0)
         async with world.process():
             before = holdings(world.machine)
-        todo = {f"pvc-{number}": SIZES[number % len(SIZES)] for number in range(30)}
+        todo = {f"pvc-{number}": SIZES[number % len(SIZES)] for number in range(60)}
         while todo:
             async with world.process(ready=False) as process, trio.open_nursery() as nursery:
-                for name in list(todo)[:10]:
+                for name in list(todo)[:20]:
                     nursery.start_soon(_life, process.controller, name, todo, promises, rng.random() < 0.5)
-                await trio.sleep(rng.uniform(0.0, 5.0))
+                await trio.sleep(rng.uniform(8.0, 20.0))  # a new leader must first outwait the lines of the one before
                 kills += 1
                 world.crash()
         async with world.process() as process:

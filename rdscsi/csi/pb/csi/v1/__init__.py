@@ -622,7 +622,7 @@ default_message_pool.register_message("csi.v1", "ControllerUnpublishVolumeRespon
 @dataclass(eq=False, repr=False)
 class CreateSnapshotRequest(betterproto2.Message):
     """
-    Snapshots: not served yet.
+    Takes a snapshot of a volume. Idempotent by name.
     """
 
     source_volume_id: "str" = betterproto2.field(1, betterproto2.TYPE_STRING)
@@ -716,7 +716,7 @@ class CreateVolumeRequest(betterproto2.Message):
         6, betterproto2.TYPE_MESSAGE, optional=True
     )
     """
-    Empty volumes only, until snapshots and clones are served.
+    Empty for an empty volume.
     """
 
     accessibility_requirements: "TopologyRequirement | None" = betterproto2.field(
