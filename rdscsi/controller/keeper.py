@@ -72,6 +72,10 @@ class Keeper:
         if boots != backend.reboots:
             return 0.0
         backend.learned()
+        if backend.device.settled_in("") > 0 and (found or await backend.journal.open_operations()):
+            # Nothing can be changed before. What was seen until then would be looked at again, slot by slot.
+            await backend.device.wait_settled("")
+            return 0.0
         if not found:
             await self._inventory.in_order()
         left = await self._repair_all(found)

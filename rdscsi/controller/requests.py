@@ -61,7 +61,7 @@ class Requests:
             await wish.finish(outcome="nothing is open for this volume any more")
             return
         try:
-            await self._alone(wish, partial(self._settle, found, self._settling_ways[found.kind]))
+            await self._settled(found, self._settling_ways[found.kind])
         except NotFinal as error:
             await wish.finish(outcome=f"tried; {found.kind} {found.id} is still open: {error}")
             return
@@ -75,7 +75,7 @@ class Requests:
         elif found.kind not in (creation.KIND, snapshot_creation.KIND):
             raise NotPermittedNow(f"{found.kind} {found.id} is finished, never given up halfway")
         else:
-            await self._alone(wish, partial(self._settle, found, partial(self._undo, wish)))
+            await self._settled(found, partial(self._undo, wish))
             await self._told(wish, found)
 
     async def _undo(self, wish: Operation, create: Operation) -> None:
@@ -91,7 +91,8 @@ class Requests:
         await wish.finish(outcome=f"{node_id or 'every node'} is cut off; the next publish begins a new epoch")
 
     async def _resolve(self, wish: Operation) -> None:
-        await self._alone(wish, partial(self._resolved, wish))
+        work = partial(self._resolved, wish)
+        await self._operations.run(asking.volume_of(wish.subject), ("request", wish.id), work)
 
     async def _resolved(self, wish: Operation) -> None:
         backend, how = self._backend, str(wish.request["how"])
@@ -130,8 +131,9 @@ class Requests:
         await wish.finish(changes.drop_volume(record.volume_id, None), outcome="forgotten")
         backend.catalogue.forget(record.slot)
 
-    async def _alone(self, wish: Operation, work: Callable[[], Awaitable[None]]) -> None:
-        await self._operations.run(asking.volume_of(wish.subject), ("request", wish.id), work)
+    async def _settled(self, found: OperationRecord, way: Carry) -> None:
+        """Take an open operation up, or join the round that is at it now: this round may have begun with it."""
+        await self._operations.run(found.subject, ("settle", found.id), partial(self._settle, found, way))
 
     async def _open(self, wish: Operation) -> OperationRecord | None:
         about = asking.volume_of(wish.subject)

@@ -143,6 +143,7 @@ class TestRetryAndAbandon:
             done = await _asked(world, process, asking.RETRY, volume.volume_id, {})
             assert done.state == "done"
             assert "is still open: " in done.outcome
+            assert "different request" not in done.outcome, "it joins the round that tries the same"
             assert [one.kind for one in await process.journal.open_operations()] == ["delete"]
 
     async def test_what_a_create_has_made_is_erased_at_once(self, world: World, autojump_clock: MockClock) -> None:

@@ -27,8 +27,7 @@ def multipath(root: Path) -> bool:
 
 
 def subsystem(root: Path) -> sysfs.Subsystem:
-    found = sysfs.find_subsystem(root / "sys", SUBNQN)
-    assert found is not None
+    [found] = sysfs.read_subsystems(root / "sys", lambda subnqn: subnqn == SUBNQN)
     return found
 
 
@@ -40,7 +39,7 @@ def test_a_subsystem_is_found_by_its_nqn_with_its_controllers(root: Path) -> Non
     ]
     assert found.controllers[1].address == {"traddr": "127.0.0.1", "trsvcid": "4421", "src_addr": "127.0.0.1"}
     assert found.live == found.controllers
-    assert sysfs.find_subsystem(root / "sys", f"{SUBNQN}0") is None
+    assert sysfs.read_subsystems(root / "sys", lambda subnqn: subnqn == f"{SUBNQN}0") == []
 
 
 def test_the_disk_is_never_a_hidden_path(root: Path) -> None:

@@ -82,11 +82,6 @@ def read_subsystems(sysfs: Path, wanted: Callable[[str], bool] = lambda _: True)
     ]
 
 
-def find_subsystem(sysfs: Path, subnqn: str) -> Subsystem | None:
-    """Return the subsystem of this NQN; None when the kernel has nothing of it."""
-    return next(iter(read_subsystems(sysfs, lambda found: found == subnqn)), None)
-
-
 def multipath(sysfs: Path) -> bool:
     """Tell whether several controllers of a subsystem share one disk (`nvme_core.multipath`)."""
     return _attribute(sysfs / "module" / "nvme_core" / "parameters" / "multipath") == "Y"

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from cluster import build, catalogue, images
+from cluster.node import SPARE_TAINT
 from cluster.places import ARTEFACTS
 from cluster.programs_in import command
 from cluster.world import World
@@ -41,6 +42,7 @@ def run(world: World, focus: str, tell: Callable[[str], None]) -> bool:
         f"-ginkgo.timeout={SECONDS:g}s",
         f"-ginkgo.junit-report={ARTEFACTS / 'e2e-upstream.xml'}",
         "-num-nodes=2",
+        f"-non-blocking-taints={SPARE_TAINT['key']}",  # else it waits for the spare node to take any pod
     )
     line = command(world.namespace, str(program), *flags, network_only=True)
     environment = {**os.environ, "KUBE_TEST_REPO_LIST": str(_repositories(world.state.directory))}
