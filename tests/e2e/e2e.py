@@ -11,6 +11,7 @@ the nodes; gcc, libc6-dev, pkg-config, libseccomp-dev for runc; apt and dpkg for
 
 import argparse
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -34,6 +35,9 @@ kubectl for this cluster is {kubectl}. What to try:
   k -n rdscsi logs deploy/rdscsi-controller -f
 make cluster-down ends it.
 """
+
+PROGRAMS = ("gcc", "ip", "losetup", "mkfs.ext4", "mkfs.xfs", "nsenter", "pkg-config", "ps", "unshare")
+"""By one program each of the Debian packages; Go is found or fetched by the build."""
 
 EXPECTED = (
     build.BuildFailed,
@@ -60,6 +64,9 @@ class Stopwatch:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     chosen = _parser().parse_args(arguments)
+    if missing := lacking(chosen.verb):
+        print(f"e2e: skipped, this needs {'; '.join(missing)}", file=sys.stderr, flush=True)
+        return 1 if os.environ.get("CI") == "true" else 0
     clock = Stopwatch()
     for number in (signal.SIGINT, signal.SIGTERM):  # also where a shell started this in the background, without SIGINT
         signal.signal(number, signal.default_int_handler)
@@ -71,6 +78,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except EXPECTED as error:
         print(f"e2e: {chosen.verb} failed: {error}", file=sys.stderr, flush=True)
         return 1
+
+
+def lacking(verb: str) -> list[str]:
+    """Return what this machine and user lack for a verb; `down` and `status` need nothing."""
+    if verb in ("down", "status"):
+        return []
+    wanted = [] if os.geteuid() == 0 else ["root, for namespaces, mounts and loop devices"]
+    return wanted + [f"the program {name}" for name in PROGRAMS if shutil.which(name) is None]
 
 
 def _parser() -> argparse.ArgumentParser:
