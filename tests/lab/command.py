@@ -43,6 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parsed = parser().parse_args(given)
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _leave)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job begins with it ignored
     try:
         status: int = parsed.act(parsed, command)
     except TimeoutError as error:
