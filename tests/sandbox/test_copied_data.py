@@ -17,6 +17,7 @@ from rdscsi.csi.loop import open_loop
 from rdscsi.csi.pb.csi import v1 as pb
 from rdscsi.model import MIB
 from rdscsi.sandbox.client import Client, open_client
+from rdscsi.testing.host import require_loop_devices
 
 pytestmark = [pytest.mark.root, pytest.mark.slow]
 
@@ -146,6 +147,7 @@ def capability(kind: str) -> pb.VolumeCapability:
 
 @pytest.mark.parametrize("kind", ["ext4", "xfs", "block"])
 def test_copies_hold_what_was_there_and_are_their_own(kind: str) -> None:
+    require_loop_devices()
     with tempfile.TemporaryDirectory(prefix="rdscsi-copies-") as scratch, sandbox(Path(scratch)) as endpoint:
         trio.run(_copies, endpoint, Path(scratch), kind)
 
