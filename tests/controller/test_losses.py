@@ -6,6 +6,7 @@ import pytest
 import trio
 from trio.testing import MockClock
 
+from rdscsi.controller.inventory import Inventory
 from rdscsi.errors import InventoryIncomplete, NotFinal, OperationPending
 from rdscsi.model import GIB, MIB
 from rdscsi.simulator import ApplianceOptions, Behaviour, PoolOptions
@@ -203,6 +204,24 @@ async def test_no_line_is_sent_and_nothing_is_told_before_the_inventory_of_this_
         with pytest.raises(InventoryIncomplete):
             await backend.device.unpublish(slot, old_tag="a", new_tag="b")
         assert world.machine.lines == sent
+
+
+async def test_an_inventory_does_not_take_the_doubt_from_a_slot_where_a_line_may_still_act(
+    world: World, autojump_clock: MockClock
+) -> None:
+    async with world.process() as process:
+        volume = await process.controller.create_volume(wish("pvc-1"))
+        slot = volume.volume_id.partition("/")[2]
+        world.faults.add("drop-before", contains="nvme-tcp-export=yes", times=1)
+        with pytest.raises(NotFinal):
+            await process.controller.publish_volume(attach(volume))
+        backend = process.controller.backend
+        await Inventory(backend).take()
+        assert backend.device.settled_in(slot) > 0
+        assert backend.catalogue.entry(slot).suspect
+        await backend.device.wait_settled(slot)
+        await Inventory(backend).take()
+        assert not backend.catalogue.entry(slot).suspect
 
 
 def _checksum(node_id: str) -> str:
