@@ -56,6 +56,15 @@ class Operations:
         await trio.lowlevel.checkpoint_if_cancelled()  # who is gone already starts nothing
         return await self._outcome(self._joined(subject, fingerprint) or self._started(subject, fingerprint, fn))
 
+    async def wait_idle(self, subject: str) -> None:
+        """Wait until nothing runs for a subject, whatever it was and however it ended.
+
+        A `run` that follows directly is the next one: nobody comes in between.
+        """
+        await trio.lowlevel.checkpoint()
+        while (live := self._live.get(subject)) is not None:
+            await live.done.wait()
+
     async def drain(self, grace_seconds: float) -> None:
         """Refuse new operations, wait for those that run, cancel what is left after the grace period, see it end.
 

@@ -7,6 +7,7 @@ errors to open operations is in `rdscsi.journal.operation`; `docs/journal.md` sh
 from rdscsi.journal import changes
 from rdscsi.journal.ballast import JournalFull
 from rdscsi.journal.changes import Change
+from rdscsi.journal.intents import NoLongerOpen
 from rdscsi.journal.journal import Journal, open_journal
 from rdscsi.journal.operation import Operation
 from rdscsi.journal.records import (
@@ -29,6 +30,7 @@ __all__ = [
     "Journal",
     "JournalFull",
     "Json",
+    "NoLongerOpen",
     "Operation",
     "OperationRecord",
     "Precautions",

@@ -19,7 +19,7 @@ from rdscsi.journal import engine, faults, files, queries, schema, text
 from rdscsi.journal.reading import read_journal
 from rdscsi.journal.records import REQUEST_PREFIX, Json
 
-RETRY, ABANDON, RESOLVE, REVOKE = KINDS = ("retry", "abandon", "resolve", "revoke")
+RETRY, ABANDON, RESOLVE, REVOKE, IMPORT = KINDS = ("retry", "abandon", "resolve", "revoke", "import")
 
 
 def subject_about(volume_id: str) -> str:

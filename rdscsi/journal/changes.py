@@ -5,6 +5,7 @@ They are given to `Journal.operation`, `Operation.record`, `Operation.finish` an
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import cache
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import sqlite
@@ -13,6 +14,13 @@ from rdscsi.journal import schema
 from rdscsi.journal.records import SnapshotRecord, StageRecord, TargetRecord, Tombstone, VolumeRecord
 
 RESERVED_META = "journal."  # keys that only the journal itself writes
+
+_o = schema.operations.c
+_SUPERSEDE = (
+    sa.update(schema.operations)
+    .where(_o.subject == sa.bindparam("about"), _o.state == "open")
+    .values(state="superseded", outcome=sa.bindparam("said"), closed_at=sa.bindparam("when"))
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,10 +38,10 @@ def put_volume(record: VolumeRecord) -> Change:
 
 def add_volume(record: VolumeRecord) -> Change:
     """Keep this record unless there is one of that volume by now: what an inventory has learned yields to a call."""
-    statement = sqlite.insert(schema.volumes).values(asdict(record)).on_conflict_do_nothing()
+    values = asdict(record)
 
     def apply(connection: sa.Connection) -> None:
-        connection.execute(statement)
+        connection.execute(_adding(schema.volumes), values)
 
     return Change(f"add_volume {record.volume_id}", apply)
 
@@ -55,7 +63,7 @@ def drop_volume(volume_id: str, tombstone: Tombstone | None) -> Change:
     buried = bury(tombstone) if tombstone is not None else None
 
     def apply(connection: sa.Connection) -> None:
-        connection.execute(sa.delete(schema.volumes).where(schema.volumes.c.volume_id == volume_id))
+        connection.execute(_dropping(schema.volumes, "volume_id"), {"this": volume_id})
         if buried is not None:
             buried.apply(connection)
 
@@ -69,10 +77,10 @@ def put_snapshot(record: SnapshotRecord) -> Change:
 
 def add_snapshot(record: SnapshotRecord) -> Change:
     """Keep this record unless there is one of that snapshot by now."""
-    statement = sqlite.insert(schema.snapshots).values(asdict(record)).on_conflict_do_nothing()
+    values = asdict(record)
 
     def apply(connection: sa.Connection) -> None:
-        connection.execute(statement)
+        connection.execute(_adding(schema.snapshots), values)
 
     return Change(f"add_snapshot {record.snapshot_id}", apply)
 
@@ -94,7 +102,7 @@ def drop_snapshot(snapshot_id: str, tombstone: Tombstone | None) -> Change:
     buried = bury(tombstone) if tombstone is not None else None
 
     def apply(connection: sa.Connection) -> None:
-        connection.execute(sa.delete(schema.snapshots).where(schema.snapshots.c.snapshot_id == snapshot_id))
+        connection.execute(_dropping(schema.snapshots, "snapshot_id"), {"this": snapshot_id})
         if buried is not None:
             buried.apply(connection)
 
@@ -110,7 +118,7 @@ def drop_stage(volume_id: str) -> Change:
     """Forget that a volume is staged. Forgetting twice is no error."""
 
     def apply(connection: sa.Connection) -> None:
-        connection.execute(sa.delete(schema.stages).where(schema.stages.c.volume_id == volume_id))
+        connection.execute(_dropping(schema.stages, "volume_id"), {"this": volume_id})
 
     return Change(f"drop_stage {volume_id}", apply)
 
@@ -124,7 +132,7 @@ def drop_target(target_path: str) -> Change:
     """Forget a published path. Forgetting twice is no error."""
 
     def apply(connection: sa.Connection) -> None:
-        connection.execute(sa.delete(schema.targets).where(schema.targets.c.target_path == target_path))
+        connection.execute(_dropping(schema.targets, "target_path"), {"this": target_path})
 
     return Change(f"drop_target {target_path}", apply)
 
@@ -136,6 +144,27 @@ def put_meta(key: str, value: str) -> Change:
     return _put(f"put_meta {key}", schema.meta, {"key": key, "value": value}, "key")
 
 
+def drop_meta(key: str) -> Change:
+    """Forget a value. Forgetting twice is no error."""
+
+    def apply(connection: sa.Connection) -> None:
+        connection.execute(_dropping(schema.meta, "key"), {"this": key})
+
+    return Change(f"drop_meta {key}", apply)
+
+
+def supersede(subject: str, by: str, *, at: float) -> Change:
+    """Close what is open for a subject, if anything is: `by` (a kind and an id) has ended the matter.
+
+    For whoever runs as that subject's one operation, so that no live body finds its own operation closed.
+    """
+
+    def apply(connection: sa.Connection) -> None:
+        connection.execute(_SUPERSEDE, {"about": subject, "said": f"superseded by {by}", "when": at})
+
+    return Change(f"supersede {subject}", apply)
+
+
 def bury(tombstone: Tombstone) -> Change:
     """Keep a tombstone: what bears that create's id is erased wherever it comes back."""
     return _put(f"bury {tombstone.volume_id}", schema.tombstones, asdict(tombstone), "volume_id", "backing")
@@ -143,10 +172,26 @@ def bury(tombstone: Tombstone) -> Change:
 
 def _put(what: str, table: sa.Table, values: "dict[str, object]", *key: str) -> Change:
     """Insert a row or replace all of it but its key."""
-    rest = {column: value for column, value in values.items() if column not in key}
-    statement = sqlite.insert(table).values(values).on_conflict_do_update(index_elements=key, set_=rest)
+    statement = _putting(table, tuple(values), key)
 
     def apply(connection: sa.Connection) -> None:
-        connection.execute(statement)
+        connection.execute(statement, values)
 
     return Change(what, apply)
+
+
+@cache
+def _dropping(table: sa.Table, key: str) -> sa.Delete:
+    return sa.delete(table).where(table.c[key] == sa.bindparam("this"))
+
+
+@cache
+def _adding(table: sa.Table) -> sa.Insert:
+    return sqlite.insert(table).on_conflict_do_nothing()
+
+
+@cache
+def _putting(table: sa.Table, columns: tuple[str, ...], key: tuple[str, ...]) -> sa.Insert:
+    inserted = sqlite.insert(table)
+    rest = {column: inserted.excluded[column] for column in columns if column not in key}
+    return inserted.on_conflict_do_update(index_elements=key, set_=rest)

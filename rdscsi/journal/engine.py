@@ -1,7 +1,7 @@
 """Connections to a journal file. Which file that is, and what must be true of it, is in `store`."""
 
 import sqlite3
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 
 import sqlalchemy as sa
@@ -50,11 +50,31 @@ def make_engine(
     DDL is transactional too. A read-only one sees one snapshot a transaction.
     """
     opening = partial(connect, path, foreign_keys=foreign_keys, read_only=read_only, immutable=immutable)
-    engine = sa.create_engine("sqlite://", creator=opening, poolclass=NullPool)
+    model = _model()
+    engine = sa.Engine(
+        NullPool(opening, dialect=model.dialect),  # type: ignore[arg-type]  # as create_engine's Any lets pass
+        model.dialect,
+        model.url,
+        execution_options={"compiled_cache": _COMPILED},
+    )
     begin = "BEGIN" if read_only else "BEGIN IMMEDIATE"
 
     @event.listens_for(engine, "begin")
     def _begin(connection: sa.Connection) -> None:
-        connection.exec_driver_sql(begin)
+        try:  # by hand: SQLAlchemy's own way to run a statement costs more than most reads
+            connection.connection.cursor().execute(begin)
+        except sqlite3.Error as error:
+            raise sa.exc.DBAPIError.instance(begin, None, error, sqlite3.Error) from error
 
     return engine
+
+
+_COMPILED = sa.util.LRUCache[object, object](500)
+
+
+@cache
+def _model() -> sa.Engine:
+    """Return an engine whose dialect all share: compiled statements are kept by it, and compiling costs most."""
+    engine = sa.create_engine("sqlite://", poolclass=NullPool)
+    with engine.connect():  # the first connection tells the dialect which SQLite it speaks to
+        return engine

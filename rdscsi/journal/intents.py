@@ -5,7 +5,7 @@ Each function returns a piece of work for the writer, which runs it in a savepoi
 
 import json
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
 import sqlalchemy as sa
@@ -15,17 +15,18 @@ from rdscsi.journal import schema
 from rdscsi.journal.ballast import JournalFull
 from rdscsi.journal.changes import Change
 from rdscsi.journal.queries import ATTEMPT
-from rdscsi.journal.records import Json, Step
+from rdscsi.journal.records import TOLD, Json, Step
 from rdscsi.journal.retention import thin_trail
 from rdscsi.journal.writer import Work
 
 _o = schema.operations.c
 _FIND_OPEN = sa.select(schema.operations).where(_o.subject == sa.bindparam("of"), _o.state == "open")
+_FIND = sa.select(schema.operations).where(_o.id == sa.bindparam("of"), _o.state == "open")
 _INSERT = sa.insert(schema.operations)
 _ADOPT = (
     sa.update(schema.operations)
     .where(_o.id == sa.bindparam("of"))
-    .values(attempts=_o.attempts + 1, incarnation=sa.bindparam("now_in"))
+    .values(attempts=_o.attempts + 1, incarnation=sa.bindparam("now_in"), request=sa.bindparam("told_now"))
 )
 _UPDATE_OPEN = sa.update(schema.operations).where(_o.id == sa.bindparam("of"), _o.state == "open")
 _CLOSE = _UPDATE_OPEN.values(
@@ -34,6 +35,10 @@ _CLOSE = _UPDATE_OPEN.values(
 _NOTE_ERROR = _UPDATE_OPEN.values(error=sa.bindparam("why"))
 _TOUCH = sa.select(_o.number).where(_o.id == sa.bindparam("of"), _o.state == "open")
 _INSERT_STEP = sa.insert(schema.steps)
+
+
+class NoLongerOpen(OperationPending):
+    """An open operation that was to be taken up again has been closed meanwhile; nothing was done."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,9 +76,10 @@ def beginning(
     def work(connection: sa.Connection) -> Intent:
         found = connection.execute(_FIND_OPEN, {"of": intent.subject}).one_or_none()
         if found is not None:
-            if (found.kind, found.request) == (intent.kind, intent.request_json):
-                _adopt(connection, found.id, found.attempts + 1, intent.opened_at, incarnation)
-                return replace(intent, id=found.id, opened_at=found.opened_at, resumed=True)
+            if found.kind == intent.kind and _equal(found.request, intent.request_json):
+                told_now = intent.request_json if TOLD in intent.request else found.request
+                _adopt(connection, found.id, found.attempts + 1, intent.opened_at, incarnation, told_now)
+                return Intent(found.id, intent.kind, intent.subject, told_now, found.opened_at, resumed=True)
             _supersede(connection, found, intent, supersedes)
         elif not room():
             raise JournalFull(
@@ -85,6 +91,19 @@ def beginning(
         )
         _apply(connection, changes)
         return intent
+
+    return work
+
+
+def adopting(operation_id: str, *, at: float, incarnation: int) -> Work[Intent]:
+    """Take up an open operation once more, as it stands. Raises NoLongerOpen when it was closed."""
+
+    def work(connection: sa.Connection) -> Intent:
+        found = connection.execute(_FIND, {"of": operation_id}).one_or_none()
+        if found is None:
+            raise NoLongerOpen(f"operation {operation_id} is no longer open in the journal")
+        _adopt(connection, found.id, found.attempts + 1, at, incarnation, found.request)
+        return Intent(found.id, found.kind, found.subject, found.request, found.opened_at, resumed=True)
 
     return work
 
@@ -139,8 +158,20 @@ def closing(
     return work
 
 
-def _adopt(connection: sa.Connection, operation_id: str, attempt: int, at: float, incarnation: int) -> None:
-    connection.execute(_ADOPT, {"of": operation_id, "now_in": incarnation})
+def _equal(one: str, other: str) -> bool:
+    """Tell whether two requests, as canonical JSON, ask for the same; what was told beside them does not count."""
+    return one == other or _asked(one) == _asked(other)
+
+
+def _asked(request_json: str) -> Mapping[str, Json]:
+    request: Mapping[str, Json] = json.loads(request_json)
+    return {key: value for key, value in request.items() if key != TOLD}
+
+
+def _adopt(
+    connection: sa.Connection, operation_id: str, attempt: int, at: float, incarnation: int, told_now: str
+) -> None:
+    connection.execute(_ADOPT, {"of": operation_id, "now_in": incarnation, "told_now": told_now})
     _add_step(connection, operation_id, Step(at, ATTEMPT, f"{attempt}, in start {incarnation} of the process"))
     thin_trail(connection, operation_id)
 

@@ -17,6 +17,7 @@ import trio
 from rdscsi import names
 from rdscsi.errors import JournalFailed
 from rdscsi.journal import queries, store
+from rdscsi.journal.asking import ask_rebuild
 from rdscsi.journal.changes import Change
 from rdscsi.journal.faults import speaking_of, words
 from rdscsi.journal.lock import Lock
@@ -65,7 +66,9 @@ class Journal:
         now: Callable[[], float],
         new_id: Callable[[], str],
         retention: Retention,
+        path: Path,
     ) -> None:
+        self._path = path
         self.id = opened.journal_id
         self.incarnation = opened.incarnation
         self.fresh = opened.fresh
@@ -102,10 +105,16 @@ class Journal:
         that is not NotFinal while the operation is open (`rdscsi.journal.operation` says why). The body ends it by
         `finish` or `fail`; an operation that is left open is found again at the next start.
         """
-        self._opened += 1
-        if self._opened % _PRUNE_EVERY == 0:
-            self._forget()
+        self._count()
         return self._live.open(kind, subject, request, supersedes=supersedes, changes=changes, undoing=undoing)
+
+    def adoption(self, found: OperationRecord) -> AbstractAsyncContextManager[Operation]:
+        """Take up an operation that was found open, as it stands in the journal now; else as `operation`.
+
+        Raises NoLongerOpen when it has been closed since.
+        """
+        self._count()
+        return self._live.adopt(found.id, found.subject)
 
     async def commit(self, *changes: Change) -> None:
         """Make changes outside an operation durable, all in one transaction."""
@@ -169,6 +178,10 @@ class Journal:
         """Return the value last put under a key by `changes.put_meta`."""
         return await self._read(partial(store.read_meta, key=key))
 
+    async def put_aside_next(self, reason: str) -> None:
+        """Have the next start put this journal aside, and begin a fresh one (`rdscsi journal rebuild`)."""
+        await self._thread.run(partial(ask_rebuild, self._path, reason))
+
     def statistics(self) -> WriterStatistics:
         """Count commits and what they carried, for people and tests."""
         return self._writer.statistics()
@@ -184,6 +197,11 @@ class Journal:
     def _query(self, query: Callable[[sa.Connection], T]) -> T:
         with self._connection.begin():
             return query(self._connection)
+
+    def _count(self) -> None:
+        self._opened += 1
+        if self._opened % _PRUNE_EVERY == 0:
+            self._forget()
 
     def _forget(self) -> None:
         self._writer.ride(partial(prune, retention=self._retention, now=self._now()))
@@ -221,7 +239,13 @@ async def open_journal(
             writer = Writer(opened.writing, ballast=opened.ballast, thread=writing, watch=watch)
             async with _running(writer):
                 yield Journal(
-                    opened, writer=writer, thread=reading, now=now, new_id=new_id, retention=retention or Retention()
+                    opened,
+                    writer=writer,
+                    thread=reading,
+                    now=now,
+                    new_id=new_id,
+                    retention=retention or Retention(),
+                    path=path,
                 )
         finally:
             if reading.stuck or writing.stuck:

@@ -19,6 +19,7 @@ travels with it, in a group, is translated too, because the cancellation is take
 
 from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
+from functools import partial
 
 import trio
 
@@ -29,7 +30,7 @@ from rdscsi.journal.changes import Change
 from rdscsi.journal.intents import Intent
 from rdscsi.journal.queries import ERROR
 from rdscsi.journal.records import Json, Step
-from rdscsi.journal.writer import Writer
+from rdscsi.journal.writer import Work, Writer
 from rdscsi.observe import logs
 
 IntentChanges = Sequence[Change] | Callable[[str], Sequence[Change]]
@@ -123,10 +124,24 @@ class LiveOperations:
         undoing: bool,
     ) -> AsyncIterator[Operation]:
         """See `Journal.operation`."""
+        begin = partial(self._intent, kind, subject, request, supersedes, changes, undoing=undoing)
+        async with self._held(subject, begin) as operation:
+            yield operation
+
+    @asynccontextmanager
+    async def adopt(self, operation_id: str, subject: str) -> AsyncIterator[Operation]:
+        """See `Journal.adoption`."""
+        begin = partial(intents.adopting, operation_id, at=self._now(), incarnation=self._incarnation)
+        async with self._held(subject, begin) as operation:
+            yield operation
+
+    @asynccontextmanager
+    async def _held(self, subject: str, begin: Callable[[], Work[Intent]]) -> AsyncIterator[Operation]:
+        """Hold the subject while the body runs, from before the commit of what `begin` makes to the end."""
         operation: Operation | None = None
         with self._alone(subject):
             try:
-                operation = await self._begin(kind, subject, request, supersedes, changes, undoing=undoing)
+                operation = Operation(await self._writer.submit(begin()), writer=self._writer, now=self._now)
                 with logs.bound(operation=operation.id):
                     yield operation
                 if operation.open:
@@ -155,7 +170,7 @@ class LiveOperations:
         finally:
             self._subjects.remove(subject)
 
-    async def _begin(
+    def _intent(
         self,
         kind: str,
         subject: str,
@@ -164,17 +179,16 @@ class LiveOperations:
         changes: IntentChanges,
         *,
         undoing: bool,
-    ) -> Operation:
-        """Commit the intent, or adopt the open one. The id is chosen before, so that the changes can carry it."""
+    ) -> Work[Intent]:
+        """Return what commits the intent, or adopts the open one. The id is chosen before: the changes can carry it."""
         wanted = Intent(self._new_id(), kind, subject, text.canonical(request), self._now())
-        begin = intents.beginning(
+        return intents.beginning(
             wanted,
             supersedes=supersedes,
             changes=changes(wanted.id) if callable(changes) else changes,
             incarnation=self._incarnation,
             room=_always if undoing else self._ballast.ensure,
         )
-        return Operation(await self._writer.submit(begin), writer=self._writer, now=self._now)
 
 
 def _always() -> bool:

@@ -12,6 +12,7 @@ import sqlalchemy as sa
 
 from rdscsi.journal import schema
 from rdscsi.journal.records import (
+    UNCLAIMED_META,
     Incarnation,
     OperationRecord,
     OperationState,
@@ -20,8 +21,10 @@ from rdscsi.journal.records import (
     Step,
     TargetRecord,
     Tombstone,
+    Unclaimed,
     VolumeRecord,
 )
+from rdscsi.tags import never_let_in
 
 ATTEMPT = "attempt"
 ERROR = "error"
@@ -40,11 +43,22 @@ _LAST_STEP_ID = (
 _OPERATIONS = sa.select(schema.operations, _s.at, _s.name, _s.detail).select_from(
     schema.operations.outerjoin(schema.steps, _s.id == _LAST_STEP_ID)
 )
+_THIS = sa.bindparam("this", type_=sa.Text)
+_OPEN = _OPERATIONS.where(_o.state == "open").order_by(_o.number)
+_OPERATION = _OPERATIONS.where(_o.id == _THIS)
+_TRAIL = sa.select(_s.at, _s.name, _s.detail).where(_s.operation_id == _THIS).order_by(_s.id)
+_VOLUMES = sa.select(schema.volumes).order_by(schema.volumes.c.volume_id)
+_VOLUME = sa.select(schema.volumes).where(schema.volumes.c.volume_id == _THIS)
+_SNAPSHOTS = sa.select(schema.snapshots).order_by(schema.snapshots.c.snapshot_id)
+_SNAPSHOT = sa.select(schema.snapshots).where(schema.snapshots.c.snapshot_id == _THIS)
+_TOMBSTONES = sa.select(schema.tombstones).order_by(schema.tombstones.c.number)
+_STAGES = sa.select(schema.stages).order_by(schema.stages.c.volume_id)
+_STAGE = sa.select(schema.stages).where(schema.stages.c.volume_id == _THIS)
 
 
 def open_operations(connection: sa.Connection) -> list[OperationRecord]:
     """Return every open operation, oldest intent first: the order in which they are settled."""
-    rows = connection.execute(_OPERATIONS.where(_o.state == "open").order_by(_o.number))
+    rows = connection.execute(_OPEN)
     return [_operation(row._asdict()) for row in rows]
 
 
@@ -63,57 +77,52 @@ def operations_about(connection: sa.Connection, text: str, *, limit: int) -> lis
 
 def operation(connection: sa.Connection, operation_id: str) -> OperationRecord | None:
     """Return one operation with all its steps."""
-    row = connection.execute(_OPERATIONS.where(_o.id == operation_id)).one_or_none()
+    row = connection.execute(_OPERATION, {"this": operation_id}).one_or_none()
     if row is None:
         return None
-    trail = connection.execute(
-        sa.select(_s.at, _s.name, _s.detail).where(_s.operation_id == operation_id).order_by(_s.id)
-    )
+    trail = connection.execute(_TRAIL, {"this": operation_id})
     return replace(_operation(row._asdict()), steps=tuple(Step(*one) for one in trail))
 
 
 def volume(connection: sa.Connection, volume_id: str) -> VolumeRecord | None:
     """Return a volume's record; None when the journal has none (which says nothing about the appliance)."""
-    v = schema.volumes.c
-    row = connection.execute(sa.select(schema.volumes).where(v.volume_id == volume_id)).one_or_none()
+    row = connection.execute(_VOLUME, {"this": volume_id}).one_or_none()
     return None if row is None else _record(VolumeRecord, row._asdict())
 
 
 def volumes(connection: sa.Connection) -> list[VolumeRecord]:
     """Return all volumes by id."""
-    rows = connection.execute(sa.select(schema.volumes).order_by(schema.volumes.c.volume_id))
+    rows = connection.execute(_VOLUMES)
     return [_record(VolumeRecord, row._asdict()) for row in rows]
 
 
 def snapshot(connection: sa.Connection, snapshot_id: str) -> SnapshotRecord | None:
     """Return a snapshot's record; None when the journal has none (which says nothing about the appliance)."""
-    s = schema.snapshots.c
-    row = connection.execute(sa.select(schema.snapshots).where(s.snapshot_id == snapshot_id)).one_or_none()
+    row = connection.execute(_SNAPSHOT, {"this": snapshot_id}).one_or_none()
     return None if row is None else _record(SnapshotRecord, row._asdict())
 
 
 def snapshots(connection: sa.Connection) -> list[SnapshotRecord]:
     """Return all snapshots by id."""
-    rows = connection.execute(sa.select(schema.snapshots).order_by(schema.snapshots.c.snapshot_id))
+    rows = connection.execute(_SNAPSHOTS)
     return [_record(SnapshotRecord, row._asdict()) for row in rows]
 
 
 def tombstones(connection: sa.Connection) -> list[Tombstone]:
     """Return all tombstones, oldest first."""
-    rows = connection.execute(sa.select(schema.tombstones).order_by(schema.tombstones.c.number))
+    rows = connection.execute(_TOMBSTONES)
     return [_record(Tombstone, row._asdict()) for row in rows]
 
 
 def stage(connection: sa.Connection, volume_id: str) -> StageRecord | None:
     """Return the stage record of a volume; None when it is not staged here."""
-    s = schema.stages.c
-    row = connection.execute(sa.select(schema.stages).where(s.volume_id == volume_id)).one_or_none()
+    row = connection.execute(_STAGE, {"this": volume_id}).one_or_none()
     return None if row is None else _record(StageRecord, row._asdict())
 
 
 def stages(connection: sa.Connection) -> list[StageRecord]:
     """Return all stage records by volume id."""
-    rows = connection.execute(sa.select(schema.stages).order_by(schema.stages.c.volume_id))
+    rows = connection.execute(_STAGES)
     return [_record(StageRecord, row._asdict()) for row in rows]
 
 
@@ -123,6 +132,23 @@ def targets(connection: sa.Connection, *, volume_id: str = "") -> list[TargetRec
     chosen = sa.select(schema.targets) if not volume_id else sa.select(schema.targets).where(t.volume_id == volume_id)
     rows = connection.execute(chosen.order_by(t.target_path))
     return [_record(TargetRecord, row._asdict()) for row in rows]
+
+
+def unclaimed(connection: sa.Connection) -> list[Unclaimed]:
+    """Return the volumes that were kept though nobody asked for them, and that nobody was let in to since."""
+    m, v = schema.meta.c, schema.volumes.c
+    rows = connection.execute(
+        sa.select(v.volume_id, v.csi_name, v.capacity_bytes, v.tag, m.value)
+        .join_from(schema.volumes, schema.meta, m.key == UNCLAIMED_META + v.backing)
+        .where(v.state == "ready")
+        .order_by(v.volume_id)
+    )
+    found = []
+    for volume_id, csi_name, size, tag, value in rows:
+        since, _, why = value.partition(" ")
+        if never_let_in(tag):
+            found.append(Unclaimed(volume_id, csi_name, size, float(since), why))
+    return found
 
 
 def last_incarnation(connection: sa.Connection) -> Incarnation | None:
@@ -135,8 +161,8 @@ def last_incarnation(connection: sa.Connection) -> Incarnation | None:
 # Any: the values of a row are typed by the STRICT table, which mypy cannot see.
 def _record(kind: type[R], row: Mapping[str, Any]) -> R:
     """Build a record from the columns of its name; SQLite keeps booleans as 0 and 1."""
-    values = {one.name: row[one.name] for one in fields(kind)}  # type: ignore[arg-type]
-    return kind(**{name: bool(value) if name in _BOOLEANS else value for name, value in values.items()})
+    names: tuple[str, ...] = kind.__match_args__  # type: ignore[attr-defined]
+    return kind(**{name: bool(row[name]) if name in _BOOLEANS else row[name] for name in names})
 
 
 _BOOLEANS = frozenset({"ever_published", "formatted", "readonly"})

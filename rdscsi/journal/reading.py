@@ -26,11 +26,14 @@ from rdscsi.journal.records import (
     StageRecord,
     TargetRecord,
     Tombstone,
+    Unclaimed,
     VolumeRecord,
 )
 
 RUNS_NOW = "runs now"
 _CREATES = ("create", "create-snapshot")
+_OF_NODE = ("stage", "unstage", "node-expand", "node-publish", "node-unpublish")
+"""Operations of the node half, whose rounds are a minute apart; those of the controller 5 s while anything is open."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +72,10 @@ class Situation:
         if _is_request(operation):
             return "the driver carries it out in its next round, within a minute"
         if operation.kind in _CREATES:
-            return "waits for the orchestrator to ask again; when nobody does, the driver erases what is half made"
-        return "the driver tries again in its next round; the orchestrator's next call does too"
+            waits = "waits for the orchestrator to ask again; when nobody does within abandon-after, "
+            return waits + "the driver erases what is half made"
+        soon = "within a minute" if operation.kind in _OF_NODE else "within 5 s"
+        return f"the driver tries again in its next round, {soon}; the orchestrator's next call does too"
 
 
 def _interrupted(operation: OperationRecord) -> bool:
@@ -112,6 +117,10 @@ class Reading:
     def volumes(self) -> list[VolumeRecord]:
         """Return all volumes by id."""
         return queries.volumes(self._connection)
+
+    def unclaimed(self) -> list[Unclaimed]:
+        """Return the volumes that nobody asked for any more when they were finished, by id."""
+        return queries.unclaimed(self._connection)
 
     def snapshot(self, snapshot_id: str) -> SnapshotRecord | None:
         """Return a snapshot's record."""

@@ -12,6 +12,13 @@ Json: TypeAlias = "bool | int | float | str | Sequence[Json] | Mapping[str, Json
 WAITS_META = "controller.waits"
 """Meta key: what keeps the controller from all work, `<seconds since the epoch> <reason>`; empty when nothing does."""
 
+TOLD = "told"
+"""The key of a request under which stands what was told beside it: kept, and no part of what makes requests equal."""
+
+UNCLAIMED_META = "unclaimed."
+"""How meta keys begin that tell of volumes which nobody asked for: `unclaimed.<id of the create>` holds
+`<seconds since the epoch> <why it was kept>`."""
+
 REQUEST_PREFIX = "request/"
 """How the subjects of what a person asked for begin (`rdscsi.journal.asking`)."""
 
@@ -89,6 +96,17 @@ class VolumeRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class Unclaimed:
+    """A volume that was finished though nobody asked for it any more, and why it was not erased."""
+
+    volume_id: str
+    csi_name: str
+    capacity_bytes: int
+    since: float
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
 class SnapshotRecord:
     """A snapshot of the controller half.
 
@@ -127,7 +145,7 @@ class StageRecord:
 
     `access_type` and `access_mode` are values of `rdscsi.model`'s enumerations. `portals` and `subnqn` are the
     publish_context's. `identity` and `size_bytes` are the device's as last proven, empty and 0 before. `formatted` says
-    that mkfs has succeeded under `format_permit`.
+    that mkfs has succeeded under `format_permit`. `volume_context` is what the volume's says of tuning, as JSON.
     """
 
     volume_id: str
@@ -144,6 +162,7 @@ class StageRecord:
     format_permit: str
     formatted: bool
     updated_at: float
+    volume_context: str = "{}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,31 @@ _o, _s, _i, _t = schema.operations.c, schema.steps.c, schema.incarnations.c, sch
 
 
 _FIRST_STEPS, _LATEST_STEPS = 20, 200
+_mine = sa.select(_s.id).where(_s.operation_id == sa.bindparam("of"))
+_THIN_TRAIL = sa.delete(schema.steps).where(
+    _s.operation_id == sa.bindparam("of"),
+    _s.id.not_in(_mine.order_by(_s.id).limit(_FIRST_STEPS)),
+    _s.id.not_in(_mine.order_by(_s.id.desc()).limit(_LATEST_STEPS)),
+)
+
+_keep, _batch = sa.bindparam("keep", type_=sa.Integer), sa.bindparam("batch", type_=sa.Integer)
+_surplus = (
+    sa.select(_o.closed_at)
+    .where(_o.state != "open")
+    .order_by(_o.closed_at.desc())
+    .offset(_keep)
+    .limit(1)
+    .scalar_subquery()
+)
+_oldest_kept = sa.func.max(sa.bindparam("oldest", type_=sa.REAL), sa.func.coalesce(_surplus, 0.0))
+_doomed = sa.select(_o.number).where(_o.state != "open", _o.closed_at <= _oldest_kept).order_by(_o.closed_at)
+_PRUNE_OPERATIONS = sa.delete(schema.operations).where(_o.number.in_(_doomed.limit(_batch)))
+_newest = sa.select(_i.id).order_by(_i.id.desc()).limit(_keep)
+_unnamed = sa.select(_i.id).where(_i.id.not_in(_newest), _i.id.not_in(sa.select(_o.incarnation)))
+_PRUNE_INCARNATIONS = sa.delete(schema.incarnations).where(_i.id.in_(_unnamed.limit(_batch)))
+_PRUNE_TOMBSTONES = sa.delete(schema.tombstones).where(
+    _t.number.in_(sa.select(_t.number).order_by(_t.number.desc()).offset(_keep).limit(_batch))
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,30 +67,14 @@ def prune(connection: sa.Connection, retention: Retention, now: float) -> None:
 
 def thin_trail(connection: sa.Connection, operation_id: str) -> None:
     """Keep the first and the latest steps of an operation: it may be retried for days."""
-    mine = sa.select(_s.id).where(_s.operation_id == operation_id)
-    first, latest = mine.order_by(_s.id).limit(_FIRST_STEPS), mine.order_by(_s.id.desc()).limit(_LATEST_STEPS)
-    connection.execute(
-        sa.delete(schema.steps).where(_s.operation_id == operation_id, _s.id.not_in(first), _s.id.not_in(latest))
-    )
+    connection.execute(_THIN_TRAIL, {"of": operation_id})
 
 
 def _prune_operations(connection: sa.Connection, retention: Retention, now: float) -> None:
     """Remove what is too old, or older than the newest so many. Steps go with their operation (cascade)."""
-    closed = _o.state != "open"
-    surplus = (
-        sa.select(_o.closed_at)
-        .where(closed)
-        .order_by(_o.closed_at.desc())
-        .offset(retention.closed_operations)
-        .limit(1)
-        .scalar_subquery()
-    )
-    oldest_kept: sa.ColumnElement[float] = sa.func.max(now - retention.closed_seconds, sa.func.coalesce(surplus, 0.0))
-    if _bytes_used(connection) > retention.bytes:
-        oldest_kept = sa.literal(math.inf)
-    doomed = sa.select(_o.number).where(closed, _o.closed_at <= oldest_kept).order_by(_o.closed_at)
-    statement = sa.delete(schema.operations).where(_o.number.in_(doomed.limit(retention.batch)))
-    connection.execute(statement)
+    oldest = math.inf if _bytes_used(connection) > retention.bytes else now - retention.closed_seconds
+    values = {"oldest": oldest, "keep": retention.closed_operations, "batch": retention.batch}
+    connection.execute(_PRUNE_OPERATIONS, values)
 
 
 def _bytes_used(connection: sa.Connection) -> int:
@@ -79,12 +88,8 @@ def _bytes_used(connection: sa.Connection) -> int:
 
 def _prune_incarnations(connection: sa.Connection, retention: Retention) -> None:
     """Remove old starts that no operation names."""
-    newest = sa.select(_i.id).order_by(_i.id.desc()).limit(retention.incarnations)
-    doomed = sa.select(_i.id).where(_i.id.not_in(newest), _i.id.not_in(sa.select(_o.incarnation)))
-    statement = sa.delete(schema.incarnations).where(_i.id.in_(doomed.limit(retention.batch)))
-    connection.execute(statement)
+    connection.execute(_PRUNE_INCARNATIONS, {"keep": retention.incarnations, "batch": retention.batch})
 
 
 def _prune_tombstones(connection: sa.Connection, retention: Retention) -> None:
-    surplus = sa.select(_t.number).order_by(_t.number.desc()).offset(retention.tombstones).limit(retention.batch)
-    connection.execute(sa.delete(schema.tombstones).where(_t.number.in_(surplus)))
+    connection.execute(_PRUNE_TOMBSTONES, {"keep": retention.tombstones, "batch": retention.batch})

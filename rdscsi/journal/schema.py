@@ -7,7 +7,7 @@ table that is altered is copied, and the copy is neither STRICT nor AUTOINCREMEN
 
 import sqlalchemy as sa
 
-HEAD = "0002"
+HEAD = "0003"
 APPLICATION_ID = 0x52445343  # "RDSC": in the header of each journal, so that a stranger's database is never touched
 
 metadata = sa.MetaData(
@@ -171,6 +171,7 @@ stages = sa.Table(
     _text("format_permit", ""),
     sa.Column("formatted", sa.Integer, nullable=False),
     sa.Column("updated_at", sa.REAL, nullable=False),
+    _text("volume_context", "{}"),
     sa.CheckConstraint("size_bytes >= 0", name="size_bytes_positive"),
     _one_of("access_type", "mount", "block"),
     _one_of("state", "staging", "staged", "unstaging"),

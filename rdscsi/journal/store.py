@@ -31,6 +31,8 @@ SET_ASIDE_KEY = "journal.set-aside"
 
 T = TypeVar("T")
 
+_META = sa.select(schema.meta.c.value).where(schema.meta.c.key == sa.bindparam("of"))
+
 _log = logs.get_log()
 
 
@@ -98,7 +100,7 @@ def hold(path: Path) -> Iterator[Lock]:
 
 def read_meta(connection: sa.Connection, key: str) -> str | None:
     """Return a value of the meta table."""
-    value: str | None = connection.execute(sa.select(schema.meta.c.value).where(schema.meta.c.key == key)).scalar()
+    value: str | None = connection.execute(_META, {"of": key}).scalar()
     return value
 
 

@@ -325,7 +325,7 @@ class TestASmallDisk:
         async with open_journal(disk / "journal.db", precautions=SMALL) as journal:
             assert not journal.fresh
         assert not [name for name in names_in(disk) if "backup" in name]
-        monkeypatch.setattr(schema, "HEAD", "0003")
+        monkeypatch.setattr(schema, "HEAD", "0004")
         with pytest.raises(JournalFailed, match="disk is full"):
             async with open_journal(disk / "journal.db", precautions=SMALL):
                 raise AssertionError

@@ -5,6 +5,7 @@ import sqlite3
 import subprocess
 import sys
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -19,12 +20,13 @@ from rdscsi.journal.reading import read_journal
 ROOT = Path(__file__).parents[2]
 OLD = Path(__file__).parent / "old"
 FORMS = sorted(path.stem for path in OLD.glob("*.sql"))
+TUNED = '{"ctrlLossTmo": "60"}'
 
 _FAKE = """\
 from alembic import op
 import sqlalchemy as sa
 KEPT = {{"sqlite_strict": True, "sqlite_autoincrement": True}}
-revision, down_revision, branch_labels, depends_on = "0003", "0002", None, None
+revision, down_revision, branch_labels, depends_on = "0004", "0003", None, None
 
 def upgrade():
     with op.batch_alter_table("incarnations", table_kwargs=KEPT) as table:
@@ -52,19 +54,19 @@ def rows(path: Path) -> dict[str, list[tuple[object, ...]]]:
 @pytest.fixture
 def journal(tmp_path: Path) -> Path:
     path = tmp_path / "journal.db"
-    make_old(path, "0002")
+    make_old(path, "0003")
     return path
 
 
 @pytest.fixture
 def next_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """This version becomes one that knows a form 0003; returns the migration's file."""
+    """This version becomes one that knows a form 0004; returns the migration's file."""
     place = tmp_path / "migrations"
     shutil.copytree(migrations.directory(), place, ignore=shutil.ignore_patterns("__pycache__"))
-    fake = place / "versions" / "0003_fake.py"
+    fake = place / "versions" / "0004_fake.py"
     fake.write_text(_FAKE.format(then="pass"))
     monkeypatch.setattr(migrations, "directory", lambda: place)
-    monkeypatch.setattr(schema, "HEAD", "0003")
+    monkeypatch.setattr(schema, "HEAD", "0004")
     return fake
 
 
@@ -82,7 +84,7 @@ async def test_an_old_journal_opens_with_all_that_was_in_it(tmp_path: Path, form
         assert (journal.id, journal.incarnation, journal.fresh) == ("oldoldoldoldo", 43, False)
         assert await journal.volumes() == [VOLUME]
         assert await journal.snapshots() == ([SNAPSHOT] if form >= "0002" else [])
-        assert await journal.stages() == [STAGE]
+        assert await journal.stages() == [replace(STAGE, volume_context=TUNED) if form >= "0003" else STAGE]
         assert await journal.targets() == [TARGET]
         assert await journal.tombstones() == [TOMBSTONE]
         assert await journal.get_meta("token.counter") == "7"
@@ -119,7 +121,7 @@ async def test_an_upgrade_can_be_taken_back(journal: Path, next_version: Path) -
     before = rows(journal)
     with make_engine(journal, foreign_keys=False).begin() as connection:
         migrations.migrate(connection)
-        migrations.migrate(connection, "0002")
+        migrations.migrate(connection, "0003")
     assert rows(journal) == before
 
 
@@ -147,13 +149,13 @@ async def test_an_upgrade_that_fails_leaves_the_file_as_it_was(
 async def test_migrations_that_are_missing_are_told(
     journal: Path, next_version: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(schema, "HEAD", "0004")
+    monkeypatch.setattr(schema, "HEAD", "0005")
     with pytest.raises(RuntimeError, match=r"migrations in .* are broken"):
         async with open_journal(journal, precautions=SMALL):
             raise AssertionError
 
 
-@pytest.mark.parametrize("revision", ["0003", "9999", "zzz"])
+@pytest.mark.parametrize("revision", ["0004", "9999", "zzz"])
 async def test_a_newer_journal_is_refused_and_not_touched(journal: Path, revision: str) -> None:
     with opened(journal) as connection:
         connection.execute("UPDATE alembic_version SET version_num = ?", (revision,))
@@ -176,7 +178,7 @@ async def test_a_revision_that_nobody_knows_is_taken_for_a_newer_one(journal: Pa
 
 
 def test_reading_an_older_form_says_what_to_do(journal: Path, next_version: Path) -> None:
-    told = "has schema 0002, and this version of rdscsi reads 0003"
+    told = "has schema 0003, and this version of rdscsi reads 0004"
     with pytest.raises(SettingsInvalid, match=told), read_journal(journal):
         raise AssertionError
 
@@ -195,7 +197,7 @@ def test_the_command_of_alembic_serves_a_developer(journal: Path) -> None:
         command = [sys.executable, "-m", "alembic", *arguments]
         return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
 
-    assert alembic("-x", f"journal={journal}", "current").stdout.startswith("0002")
+    assert alembic("-x", f"journal={journal}", "current").stdout.startswith("0003")
     assert alembic("-x", f"journal={journal}", "check").stdout.strip().endswith("No new upgrade operations detected.")
     unnamed = alembic("current")
     assert unnamed.returncode == 1

@@ -14,7 +14,7 @@ from trio.testing import MockClock
 
 from rdscsi import errors
 from rdscsi.errors import DeviceUnavailable, NotFinal, OperationPending, OutOfSpace
-from rdscsi.journal import Journal, Json, Operation, changes
+from rdscsi.journal import Journal, Json, NoLongerOpen, Operation, changes
 from rdscsi.journal.records import OperationState
 
 
@@ -135,6 +135,48 @@ class TestAnEarlierAttempt:
         assert old is not None
         assert old.outcome == f"superseded by delete {second.id}"
         assert old.error == "DeviceUnavailable: away"
+
+    async def test_what_was_found_open_is_taken_up_as_it_stands(self, journal: Journal) -> None:
+        with pytest.raises(DeviceUnavailable):
+            async with journal.operation("create", "v/1", REQUEST) as first:
+                raise DeviceUnavailable("away")
+        found = await only(journal)
+        async with journal.adoption(found) as again:
+            assert (again.id, again.kind, again.request, again.resumed) == (first.id, "create", REQUEST, True)
+            assert (await only(journal)).attempts == 2
+            with pytest.raises(OperationPending, match="an operation is running"):
+                async with journal.adoption(found):
+                    raise AssertionError
+            await again.finish()
+        assert (await only(journal)).state == "done"
+
+    async def test_what_was_closed_since_is_not_taken_up_and_nothing_is_begun(self, journal: Journal) -> None:
+        with pytest.raises(DeviceUnavailable):
+            async with journal.operation("create", "v/1", REQUEST):
+                raise DeviceUnavailable("away")
+        found = await only(journal)
+        async with journal.operation("create", "v/1", REQUEST) as operation:
+            await operation.finish()
+        with pytest.raises(NoLongerOpen, match=found.id):
+            async with journal.adoption(found):
+                raise AssertionError
+        after = await only(journal)
+        assert (after.state, after.attempts) == ("done", 2)
+
+    async def test_another_subjects_operation_may_end_what_is_open(self, journal: Journal) -> None:
+        """What a person decides about a volume closes what was left open for it, in the same transaction."""
+        for subject in ("v/1", "v/2"):
+            with pytest.raises(OperationPending):
+                async with journal.operation("delete", subject, REQUEST):
+                    raise RuntimeError("left open")
+        async with journal.operation("resolve", "request/v/1", REQUEST) as wish:
+            await wish.finish(changes.supersede("v/1", f"resolve {wish.id}", at=1500.0), changes.put_meta("k", "v"))
+        (left,) = await journal.open_operations()
+        assert left.subject == "v/2"
+        ended = next(one for one in await journal.operations() if one.subject == "v/1")
+        assert (ended.state, ended.outcome, ended.closed_at) == ("superseded", f"superseded by resolve {wish.id}", 1500)
+        assert ended.error == "RuntimeError: left open"
+        await journal.commit(changes.supersede("v/3", "nobody", at=1.0))  # nothing is open: nothing happens
 
     async def test_a_live_one_is_neither_adopted_nor_superseded(self, journal: Journal) -> None:
         async with journal.operation("create", "v/1", REQUEST) as operation:

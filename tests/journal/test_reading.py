@@ -1,6 +1,7 @@
 """Reading for people: from one moment, of a live journal or a dead one, and nothing is left behind."""
 
 import os
+import resource
 import shutil
 import subprocess
 import sys
@@ -152,7 +153,8 @@ class TestWhatHappensNext:
             with read_journal(path) as reading:
                 told = {one.kind: reading.situation.next(one) for one in reading.operations(limit=10)}
                 assert (
-                    told["delete"] == "the driver tries again in its next round; the orchestrator's next call does too"
+                    told["delete"]
+                    == "the driver tries again in its next round, within 5 s; the orchestrator's next call does too"
                 )
                 (running,) = reading.operations_about("v/1", limit=1)
                 assert reading.situation.next(running) == "runs now, attempt 1"
@@ -210,3 +212,30 @@ class TestRefusals:
         )
         assert "SettingsInvalid" in ended.stderr
         assert "Permission denied" in ended.stderr
+
+
+class TestACopy:
+    def test_is_a_journal_like_the_one_that_was_read(self, tmp_path: Path) -> None:
+        make(tmp_path / "journal.db")
+        with read_journal(tmp_path / "journal.db") as reading:
+            reading.copy_to(tmp_path / "copy.db")
+            with pytest.raises(SettingsInvalid, match="File exists"):
+                reading.copy_to(tmp_path / "copy.db")
+            kept = reading.operations(limit=9)
+        with read_journal(tmp_path / "copy.db") as copy:
+            assert copy.operations(limit=9) == kept
+            assert copy.troubles() == []
+
+    def test_is_whole_or_not_there(self, tmp_path: Path) -> None:
+        """The disk is full before the copy is complete: here a limit on what this process may write to a file."""
+        make(tmp_path / "journal.db")
+        former = resource.getrlimit(resource.RLIMIT_FSIZE)
+        with read_journal(tmp_path / "journal.db") as reading:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (8192, former[1]))
+            try:
+                with pytest.raises(JournalFailed, match=r"copy\.db"):
+                    reading.copy_to(tmp_path / "copy.db")
+            finally:
+                resource.setrlimit(resource.RLIMIT_FSIZE, former)
+        assert not (tmp_path / "copy.db").exists()
+        assert {path.name for path in tmp_path.iterdir()} == {"journal.db", "journal.db.lock"}

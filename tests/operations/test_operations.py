@@ -373,3 +373,33 @@ class TestDrain:
             before = autojump_clock.current_time()
             await operations.drain(30)
             assert autojump_clock.current_time() == before
+
+
+async def test_who_waits_for_an_idle_subject_comes_next(log: Logbook) -> None:
+    async with trio.open_nursery() as nursery:
+        operations = Operations(nursery, deadline=DEADLINE)
+        order: list[str] = []
+        first, second = Work(), Work()
+
+        async def after() -> None:
+            await operations.wait_idle("a")
+            order.append("idle")
+
+            async def mine() -> None:
+                order.append("mine")
+
+            await operations.run("a", "mine", mine)
+
+        calling(operations, nursery, first)("a", "x")
+        await wait_all_tasks_blocked()
+        nursery.start_soon(after)
+        await wait_all_tasks_blocked()
+        assert order == []
+        first.go.set()
+        await wait_all_tasks_blocked()
+        assert order == ["idle", "mine"]
+        await operations.wait_idle("a")  # nothing runs: at once
+        calling(operations, nursery, second)("b", "x")
+        await wait_all_tasks_blocked()
+        await operations.wait_idle("a")  # another subject's work is none of its business
+        second.go.set()
