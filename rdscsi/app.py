@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 import trio
 
-from rdscsi.config import ControllerSettings, NodeSettings, ProcessSettings
+from rdscsi.config import Backends, NodeSettings, ProcessSettings
 from rdscsi.csi.identity import ready
 from rdscsi.csi.loop import crossed, open_loop
 from rdscsi.csi.ports import ControllerPort, NodePort
@@ -38,25 +38,25 @@ class _Serving:
     operations: list[Operations] = field(default_factory=list)
 
 
-def run_controller(process: ProcessSettings, controller: ControllerSettings) -> int:
+def run_controller(process: ProcessSettings, backends: Backends) -> int:
     """Serve the controller half until a signal; the exit status. Raises SettingsInvalid and other DriverErrors."""
-    return _run(process, controller, None)
+    return _run(process, backends, None)
 
 
 def run_node(process: ProcessSettings, node: NodeSettings) -> int:
     """Serve the node half until a signal; the exit status. Raises SettingsInvalid and other DriverErrors."""
-    return _run(process, None, node)
+    return _run(process, (), node)
 
 
-def run_driver(process: ProcessSettings, controller: ControllerSettings, node: NodeSettings) -> int:
+def run_driver(process: ProcessSettings, backends: Backends, node: NodeSettings) -> int:
     """Serve both halves in one process until a signal; the exit status. Raises as `run_controller`."""
-    return _run(process, controller, node)
+    return _run(process, backends, node)
 
 
-def _run(process: ProcessSettings, controller: ControllerSettings | None, node: NodeSettings | None) -> int:
+def _run(process: ProcessSettings, backends: Backends, node: NodeSettings | None) -> int:
     logs.configure(process.log_level, "json" if process.log_format == "json" else "text")
     try:
-        trio.run(_serve, process, controller, node)
+        trio.run(_serve, process, backends, node)
     except BaseExceptionGroup as group:
         told = _told(group)
         if told is None:
@@ -80,15 +80,14 @@ def _leaves(error: BaseException) -> Iterator[BaseException]:
         yield error
 
 
-async def _serve(process: ProcessSettings, controller: ControllerSettings | None, node: NodeSettings | None) -> None:
+async def _serve(process: ProcessSettings, backends: Backends, node: NodeSettings | None) -> None:
     serving = _Serving()
     with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
         async with open_loop(), AsyncExitStack() as stack:
-            if controller is not None:
-                await stack.enter_async_context(_open_controller(process, controller, serving))
+            if backends:
+                await stack.enter_async_context(_open_controller(process, backends, serving))
             if node is not None:
-                shared = controller is not None
-                await stack.enter_async_context(_open_node(process, node, serving, shared=shared))
+                await stack.enter_async_context(_open_node(process, node, serving, shared=bool(backends)))
             server = await stack.enter_async_context(
                 open_server(process, controller=serving.controller, node=serving.node)
             )
@@ -125,20 +124,30 @@ async def _turns() -> None:
 
 
 @asynccontextmanager
-async def _open_controller(
-    process: ProcessSettings, settings: ControllerSettings, serving: _Serving
-) -> AsyncIterator[None]:
-    from rdscsi.controller.opening import open_controller
+async def _open_controller(process: ProcessSettings, backends: Backends, serving: _Serving) -> AsyncIterator[None]:
+    """Open each backend with a journal, a way to its appliance and operations of its own."""
+    from rdscsi.controller.fleet import Fleet
+    from rdscsi.controller.opening import open_controller, open_leading
 
-    async with open_journal(process.journal) as journal, trio.open_nursery() as nursery:
-        operations = Operations(nursery, deadline=settings.operation_deadline)
-        opened = open_controller(settings, cluster_id=process.cluster_id, journal=journal, operations=operations)
-        async with opened as controller:
-            nursery.start_soon(controller.keep)
-            serving.controller = controller
+    async with AsyncExitStack() as stack:
+        paths = [process.journal, *(process.backend_journal(one.backend) for one in backends[1:])]
+        journals = [await stack.enter_async_context(open_journal(path)) for path in paths]
+        # Given back last, when nothing is sent any more.
+        lease = await stack.enter_async_context(open_leading(process.lease, journals[0]))
+        nursery = await stack.enter_async_context(trio.open_nursery())
+        controllers = []
+        for settings, journal in zip(backends, journals, strict=True):
+            operations = Operations(nursery, deadline=settings.operation_deadline)
+            opened = open_controller(
+                settings, cluster_id=process.cluster_id, journal=journal, operations=operations, lease=lease
+            )
+            controllers.append(await stack.enter_async_context(opened))
             serving.operations.append(operations)
-            yield
-            nursery.cancel_scope.cancel()
+        fleet = Fleet(controllers)
+        nursery.start_soon(fleet.keep)
+        serving.controller = fleet
+        yield
+        nursery.cancel_scope.cancel()
 
 
 @asynccontextmanager

@@ -4,12 +4,14 @@ One definition per setting in `settings`; parsers in `values`; precedence and th
 """
 
 from rdscsi.config.settings import ControllerSettings, NodeSettings, ProcessSettings
-from rdscsi.config.sources import Sources, read_controller, read_driver, read_file, read_node
-from rdscsi.config.values import Endpoint
+from rdscsi.config.sources import Backends, Sources, read_controller, read_driver, read_file, read_node
+from rdscsi.config.values import Endpoint, LeaseName
 
 __all__ = [
+    "Backends",
     "ControllerSettings",
     "Endpoint",
+    "LeaseName",
     "NodeSettings",
     "ProcessSettings",
     "Sources",

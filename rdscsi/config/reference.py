@@ -27,6 +27,36 @@ rds-host-key-file = "/etc/rdscsi/host_key.pub"
 pool-slot = "pool1"
 portals = ["192.0.2.10", "198.51.100.10:4420"]
 ```
+
+## Several appliances
+
+A table `[backends.NAME]` for each appliance holds the controller's settings that are its own, and counts there before
+flags and environment; what it does not name is taken from elsewhere, as without tables. A StorageClass chooses by its
+parameter `backend`; one that names none means the backend that the setting `backend` names, which must have a table.
+A name is part of each volume's id: never change it, never give it to another appliance. Each backend needs an
+appliance of its own, and has a journal, connections and limits of its own: of the default one it is `journal`, of the
+others `<stem>.<NAME>` beside it.
+
+```toml
+backend = "flash"
+
+[backends.flash]
+rds-address = "192.0.2.10"
+portals = ["198.51.100.10"]
+pool-slot = "nvme1"
+
+[backends.archive]
+rds-address = "192.0.2.20"
+rds-host-key-file = "/etc/rdscsi/archive_host_key.pub"
+portals = ["198.51.100.20"]
+pool-slot = "raid1"
+```
+
+When one appliance is away, calls for its volumes wait and all others go on. ListVolumes and ListSnapshots are the
+exception: a list without the volumes of one appliance would say that they are gone, so it is refused. A backend whose
+settings contradict its appliance is not served until they are mended and the controller is started anew; with one
+backend alone that ends the process. An id of a backend that has no table is refused, never taken for a volume that is
+gone.
 """
 
 

@@ -12,7 +12,7 @@ from typing import ClassVar
 
 from rdscsi.config import values
 from rdscsi.config.definition import Check, Computed, setting
-from rdscsi.config.values import Endpoint
+from rdscsi.config.values import Endpoint, LeaseName
 from rdscsi.model import Portal
 
 
@@ -91,6 +91,18 @@ class ProcessSettings:
         "The journal, a SQLite file on a local disk. `rdscsi driver` keeps the node half's beside it, as <stem>-node.",
         default="/var/lib/rdscsi/journal.db",
     )
+    topology: bool = setting(
+        values.FLAG,
+        "Tell which nodes reach which backend, for scheduling and for storage capacity. The same on both halves: a "
+        "volume made with it is given to no node whose plugin does not tell.",
+        default="false",
+    )
+    lease: LeaseName | None = setting(
+        values.LEASE,
+        "The Lease (coordination.k8s.io/v1) without which the controller half stands by, with the rights of the pod's "
+        "service account (create, get and update leases); empty: it leads alone.",
+        default="",
+    )
     health_endpoint: Endpoint | None = setting(
         values.TCP_ENDPOINT,
         "Where to answer /healthz and /readyz over HTTP; empty: nowhere. They tell no more than that.",
@@ -103,6 +115,10 @@ class ProcessSettings:
     def node_journal(self) -> Path:
         """The node half's journal where both halves share one process."""
         return self.journal.with_stem(self.journal.stem + "-node")
+
+    def backend_journal(self, backend: str) -> Path:
+        """The journal of a backend that is not the first of several: each has one of its own."""
+        return self.journal.with_stem(f"{self.journal.stem}.{backend}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -174,6 +190,13 @@ class ControllerSettings:
         "Node object is read, with the rights of the pod's service account (get nodes).",
         default="none",
     )
+    claim_evidence: str = setting(
+        values.CLAIM_EVIDENCE,
+        "Who is asked whether anybody claims a volume that was made while its caller went away for good. none: it is "
+        "kept, and `rdscsi journal list` shows it; kubernetes: PersistentVolumes and the claim are looked for (list "
+        "persistentvolumes and persistentvolumeclaims), and what nobody claims and nobody ever had is erased.",
+        default="none",
+    )
     cut_ends_io: bool = setting(
         values.FLAG,
         "Switching an export off is known to end the I/O of connected nodes on this appliance. Without that, a volume "
@@ -223,11 +246,30 @@ class NodeSettings:
     state_dir: Path | None = setting(
         values.OPTIONAL_PATH, "Where the simulated backend keeps its kernel between restarts.", default=""
     )
+    backends: tuple[str, ...] = setting(
+        values.BACKENDS, "Backends whose portals this node reaches; told with `topology`.", default="rds"
+    )
     max_volumes_per_node: int = setting(
         values.whole(0, 100_000), "Volumes that this node takes; 0: as many as are asked for.", default="0"
     )
     node_operation_deadline: float = setting(
         values.seconds(2, 86400), "Longest time of one operation, whoever waits for it.", default="600"
+    )
+    forgotten_after: float = setting(
+        values.seconds(1, 86400),
+        "How long the export of a volume that is staged and that nobody uses must be withdrawn until it is taken off "
+        "this node without being asked. Keep it above 600 s, for which the kernel tries a lost path.",
+        default="900",
+    )
+    host_traddr: str = setting(
+        values.OPTIONAL_ADDRESS,
+        "Address of this node from which it connects to portals of the same family; empty: the kernel's routes choose.",
+        default="",
+    )
+    host_iface: str = setting(
+        values.OPTIONAL_INTERFACE,
+        "Network interface through which this node connects to all portals; empty: the kernel's routes choose.",
+        default="",
     )
     connect_deadline: float = setting(values.seconds(1, 600), "Longest time until a device appears.", default="30")
     mount_deadline: float = setting(values.seconds(1, 600), "Longest time of a mount or unmount.", default="60")

@@ -59,6 +59,17 @@ class Endpoint:
             return False
 
 
+@dataclass(frozen=True, slots=True)
+class LeaseName:
+    """The name of a Lease object, in its namespace."""
+
+    namespace: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.namespace}/{self.name}"
+
+
 def _matching(pattern: str) -> Callable[[str], str]:
     compiled = re.compile(pattern, re.ASCII)
 
@@ -77,6 +88,24 @@ def _accepted(accepts: Callable[[str], bool]) -> Callable[[str], str]:
         return text
 
     return parse
+
+
+def _backends(text: str) -> tuple[str, ...]:
+    found = tuple(part.strip() for part in text.split(","))
+    if not all(map(names.is_backend, found)) or len(set(found)) < len(found):
+        raise ValueError(text)
+    return found
+
+
+def _address(text: str) -> str:
+    return str(ipaddress.ip_address(text)) if text else ""
+
+
+def _interface(text: str) -> str:
+    """A name as the kernel takes it (dev_valid_name), without the comma that ends an option of NVMe over Fabrics."""
+    if text and (text in (".", "..") or not re.fullmatch(r"[!-+\-.0-9;-~]{1,15}", text, re.ASCII)):
+        raise ValueError(text)
+    return text
 
 
 def _choice(*words: str) -> Kind[str]:
@@ -195,6 +224,16 @@ def _optional_path(text: str) -> Path | None:
     return _path(text) if text else None
 
 
+def _lease(text: str) -> LeaseName | None:
+    if not text:
+        return None
+    label = "[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
+    found = re.fullmatch(rf"({label})/(?=.{{1,253}}$)({label}(\.{label})*)", text, re.ASCII)
+    if not found:
+        raise ValueError(text)
+    return LeaseName(found[1], found[3])
+
+
 def _mode(text: str) -> int:
     if not re.fullmatch(r"0?[0-7]{3}", text, re.ASCII):
         raise ValueError(text)
@@ -211,6 +250,7 @@ BASE_PATH = Kind(
 )
 PATH = Kind(_path, "PATH", "a path on this machine")
 OPTIONAL_PATH = Kind(_optional_path, "PATH", "a path on this machine, or nothing")
+LEASE = Kind(_lease, "NAMESPACE/NAME", "a namespace and the name of a Lease in it, with a slash between, or nothing")
 MODE = Kind(_mode, "MODE", "an octal file mode such as 0600")
 FLAG = Kind(_flag, "true|false", "true or false")
 PORT = Kind(_whole(1, 65535), "PORT", "a TCP port, 1 to 65535")
@@ -221,6 +261,7 @@ CLUSTER_ID = Kind(
     "1 to 64 printable ASCII characters without blanks (the UID of the kube-system namespace)",
 )
 BACKEND = Kind(_accepted(names.is_backend), "NAME", "1 to 32 lower-case letters, digits and inner dashes")
+BACKENDS = Kind(_backends, "NAME,…", "names of backends, no two equal")
 SLOT = Kind(
     _matching(r"[A-Za-z0-9][A-Za-z0-9._-]{0,31}"), "SLOT", "the slot of a disk, 1 to 32 letters, digits and . _ -"
 )
@@ -228,8 +269,15 @@ USER = Kind(
     _matching(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}"), "USER", "a RouterOS user name of letters, digits and . _ @ -"
 )
 GROUP = Kind(_matching(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,31}|"), "GROUP", "the name or number of a group, or nothing")
+OPTIONAL_ADDRESS = Kind(_address, "IP", "an IP address, or nothing")
+OPTIONAL_INTERFACE = Kind(
+    _interface,
+    "NAME",
+    "the name of a network interface, at most 15 printable characters without / : and comma, or nothing",
+)
 NODE_NAME = Kind(_accepted(names.is_node_name), "NAME", "a Kubernetes node name of at most 119 characters")
 LOG_LEVEL = _choice("debug", "info", "warning", "error")
 LOG_FORMAT = _choice("text", "json")
 NODE_EVIDENCE = _choice("none", "kubernetes")
+CLAIM_EVIDENCE = _choice("none", "kubernetes")
 HOST_BACKEND = _choice("auto", "kernel", "loop", "simulated")

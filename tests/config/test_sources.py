@@ -43,7 +43,7 @@ def mistakes(read: object, sources: Sources) -> list[str]:
 def test_a_flag_wins_over_environment_over_file_over_default(complete: dict[str, object]) -> None:
     file = complete | {"rds-port": 2201, "rds-user": "file", "rds-connections": 2}
     environment = {"RDSCSI_RDS_PORT": "2202", "RDSCSI_RDS_USER": "environment"}
-    _, controller = read_controller(Sources({"rds-port": "2203"}, environment, file))
+    _, (controller,) = read_controller(Sources({"rds-port": "2203"}, environment, file))
     assert (controller.rds_port, controller.rds_user, controller.rds_connections) == (2203, "environment", 2)
     assert controller.reserve_bytes == GIB
 
@@ -55,7 +55,7 @@ def test_values_of_a_file_keep_their_toml_types(complete: dict[str, object]) -> 
         "reserve-bytes": "2Gi",
         "default-capacity": 1 << 20,
     }
-    _, controller = read_controller(Sources({}, {}, file))
+    _, (controller,) = read_controller(Sources({}, {}, file))
     assert controller.portals == (Portal("192.0.2.1", 4421), Portal("2001:db8::1", 4421))
     assert (controller.rds_insecure_skip_host_key, controller.overcommit) == (True, 1.5)
     assert (controller.reserve_bytes, controller.default_capacity) == (2 * GIB, 1 << 20)
@@ -102,7 +102,7 @@ def test_the_host_key_is_required_unless_skipped_on_purpose(complete: dict[str, 
     del complete["rds-host-key-file"]
     (found,) = mistakes(read_controller, Sources({}, {}, complete))
     assert found.startswith("rds-host-key-file='' (default): required")
-    _, controller = read_controller(Sources({"rds-insecure-skip-host-key": "true"}, {}, complete))
+    _, (controller,) = read_controller(Sources({"rds-insecure-skip-host-key": "true"}, {}, complete))
     assert controller.rds_host_key_file is None
 
 
@@ -138,7 +138,7 @@ def test_all_portals_share_one_port(complete: dict[str, object]) -> None:
     flags = {"portals": "192.0.2.1,192.0.2.2:4421,[2001:db8::1]:4420"}
     (found,) = mistakes(read_controller, Sources(flags, {}, complete))
     assert found.startswith("portals='192.0.2.1,192.0.2.2:4421,[2001:db8::1]:4420' (--portals): ports 4420, 4421: ")
-    _, controller = read_controller(Sources({"portals": "192.0.2.1:4421,192.0.2.2:4421"}, {}, complete))
+    _, (controller,) = read_controller(Sources({"portals": "192.0.2.1:4421,192.0.2.2:4421"}, {}, complete))
     assert [portal.trsvcid for portal in controller.portals] == [4421, 4421]
 
 
