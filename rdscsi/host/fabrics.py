@@ -7,6 +7,7 @@ kernel. Both calls may block there, so they are made by `rdscsi.host.calls`.
 
 import errno
 import re
+from ipaddress import ip_address
 from pathlib import Path
 from typing import cast
 
@@ -27,14 +28,16 @@ _MEANINGS = {
     errno.EIO: "the target does not offer this subsystem to this host",
     errno.ENOENT: "this kernel has no NVMe/TCP: modprobe nvme-tcp",
     errno.EALREADY: "connected already",
+    errno.EADDRNOTAVAIL: "this node does not have the address of the setting host-traddr",
+    errno.ENODEV: "this node does not have the interface of the setting host-iface",
 }
-UNREACHABLE = frozenset({errno.ECONNREFUSED, errno.EHOSTUNREACH, errno.ENETUNREACH, errno.ETIMEDOUT})
-"""No answer from the portal: says nothing about what it offers."""
+REFUSED = errno.EIO
+"""The target's own answer to a connection; every other error says nothing about what it offers."""
 
 
 def render_options(connection: Connection, portal: Portal, *, duplicate: bool = False) -> str:
     """Return the line that /dev/nvme-fabrics takes. Raises ValueError for a value that would read as several."""
-    tunables = connection.tunables
+    tuning = connection.tuning
     fields: dict[str, object] = {
         "transport": "tcp",
         "traddr": portal.traddr,
@@ -42,17 +45,26 @@ def render_options(connection: Connection, portal: Portal, *, duplicate: bool = 
         "nqn": connection.subnqn,
         "hostnqn": connection.hostnqn,
         "hostid": connection.host_id,
-        "ctrl_loss_tmo": tunables.ctrl_loss_tmo,
-        "reconnect_delay": tunables.reconnect_delay,
-        "keep_alive_tmo": tunables.keep_alive_tmo,
+        "ctrl_loss_tmo": tuning.ctrl_loss_tmo,
+        "reconnect_delay": tuning.reconnect_delay,
+        "keep_alive_tmo": tuning.keep_alive_tmo,
     }
-    optional = ("nr_io_queues", "host_traddr", "host_iface")
-    fields |= {name: value for name in optional if (value := getattr(tunables, name))}
+    if tuning.nr_io_queues:
+        fields["nr_io_queues"] = tuning.nr_io_queues
+    if connection.host_traddr and _same_family(connection.host_traddr, portal.traddr):
+        fields["host_traddr"] = connection.host_traddr
+    if connection.host_iface:
+        fields["host_iface"] = connection.host_iface
     for name, value in fields.items():
         if not _VALUE.fullmatch(str(value)):
             raise ValueError(f"{name}={value!r} cannot be passed to the kernel")
     line = ",".join(f"{name}={value}" for name, value in fields.items())
     return f"{line},duplicate_connect" if duplicate else line
+
+
+def _same_family(one: str, other: str) -> bool:
+    """A portal of the other family cannot be reached from the address; for it the kernel's routes choose."""
+    return ip_address(one).version == ip_address(other).version
 
 
 def meaning(error: OSError) -> str:

@@ -3,16 +3,21 @@
 Nothing here decides whether a filesystem may be made; see `rdscsi.node.formatting`.
 """
 
+from collections.abc import Mapping, Sequence
+from typing import TypeVar
+
 from rdscsi.errors import NotSupported
 from rdscsi.host.content import Identification, parse_blkid
 from rdscsi.host.process import Processes
 
-_MAKE = {
+T = TypeVar("T")
+
+_MAKE: dict[str, dict[str, str]] = {
     # No discard and no zeroing of inode tables: they would take the stamp away, and with it that mkfs was begun.
-    "ext4": ("mkfs.ext4", "-q", "-m", "0", "-E", "nodiscard,lazy_itable_init=1"),
-    "xfs": ("mkfs.xfs", "-q", "-K"),
+    "ext4": {"-q": "", "-m": "0", "-E": "nodiscard,lazy_itable_init=1"},
+    "xfs": {"-q": "", "-K": ""},
 }
-_FORCE = {"ext4": (), "xfs": ("-f",)}
+_FORCE: dict[str, tuple[str, ...]] = {"ext4": (), "xfs": ("-f",)}
 """mkfs.ext4 asks before it overwrites a filesystem, but only a person at a terminal (mke2fs(8)); never `-F`."""
 
 _CHECK = {"ext4": ("e2fsck", "-p"), "xfs": ("xfs_repair",)}
@@ -38,10 +43,9 @@ class Filesystems:
         ended = await self._processes.run(("blkid", "-p", "-o", "export", path), deadline=BLKID_SECONDS)
         return parse_blkid(ended.status, ended.stdout, ended.stderr)
 
-    async def make(self, path: str, fs_type: str, *, force: bool) -> None:
-        """Make a filesystem; `force` overwrites one that is there."""
-        forced = _known(_FORCE, fs_type) if force else ()
-        await self._check(*_known(_MAKE, fs_type), *forced, path)
+    async def make(self, path: str, fs_type: str, options: Sequence[str] = (), *, force: bool) -> None:
+        """Make a filesystem with these options beside our own; `force` overwrites one that is there."""
+        await self._check(*make_argv(fs_type, options, force=force), path)
 
     async def check(self, path: str, fs_type: str) -> None:
         """Repair what can be repaired without questions. Raises CommandFailed when that is not all."""
@@ -63,7 +67,20 @@ class Filesystems:
         await self._processes.check(argv, deadline=self._deadline)
 
 
-def _known(table: dict[str, tuple[str, ...]], fs_type: str) -> tuple[str, ...]:
+def _known(table: Mapping[str, T], fs_type: str) -> T:
     if fs_type not in table:
         raise NotSupported(f"filesystem {fs_type}: this driver knows {', '.join(table)}")
     return table[fs_type]
+
+
+def make_argv(fs_type: str, options: Sequence[str], *, force: bool) -> tuple[str, ...]:
+    """Return the command for a new filesystem, without its device. Raises NotSupported for a type that is not known.
+
+    `options` are options and values in turns. mkfs.ext4 keeps only the last `-E`, so that what is given there is added
+    to ours and never takes its place.
+    """
+    merged = dict(_known(_MAKE, fs_type))
+    for option, value in zip(options[::2], options[1::2], strict=True):
+        merged[option] = f"{merged[option]},{value}" if option == "-E" else value
+    words = (word for pair in merged.items() for word in pair if word)
+    return (f"mkfs.{fs_type}", *words, *(_FORCE[fs_type] if force else ()))

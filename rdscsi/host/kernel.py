@@ -16,9 +16,9 @@ from rdscsi.host import udev
 from rdscsi.host.calls import Calls
 from rdscsi.host.devices import sysfs
 from rdscsi.host.devices.sysfs import NvmeController, Subsystem
-from rdscsi.host.fabrics import FABRICS, UNREACHABLE, Fabrics, meaning
+from rdscsi.host.fabrics import FABRICS, REFUSED, Fabrics, meaning
 from rdscsi.host.local import POLL_SECONDS, Deadlines, LocalHost, in_thread
-from rdscsi.host.ports import Connection, Device, Number
+from rdscsi.host.ports import Connection, Controller, Device, Number
 from rdscsi.host.process import Processes
 from rdscsi.model import Portal
 
@@ -63,12 +63,13 @@ class KernelHost(LocalHost):
 
     async def connect(self, connection: Connection) -> Device:
         """See Host."""
-        before = {one.name for one in await self._controllers(connection.subnqn)}
+        there = await self._controllers(connection.subnqn)
+        before = {one.name for one in there}
         last = [f"not usable within {self._deadlines.connect:g} s"]
         try:
             with udev.watching() as watch, trio.fail_after(self._deadlines.connect):
-                await self._clear_away(connection.subnqn, watch)
-                await self._connect_portals(connection)
+                there = await self._clear_away(connection.subnqn, there, watch)
+                await self._connect_portals(connection, there)
                 return await self._wait_usable(connection.subnqn, watch, last)
         except (DeviceUnavailable, OutcomeUnknown, trio.TooSlowError) as error:
             after = await self._controllers(connection.subnqn)
@@ -77,6 +78,15 @@ class KernelHost(LocalHost):
                 raise DeviceUnavailable(f"{connection.subnqn}: {': '.join(last)}") from error
             raise
 
+    async def controllers(self, subnqn: str) -> tuple[Controller, ...]:
+        """See Host."""
+        found = await self._controllers(subnqn)
+        return tuple(Controller(_portal(one.address), one.hostnqn, one.state) for one in found)
+
+    async def multipath(self) -> bool:
+        """See Host."""
+        return await in_thread(partial(sysfs.multipath, self._sys_root))
+
     async def offers(self, connection: Connection) -> bool:
         """See Host. Found out by a connection beside the others, which is deleted again at once."""
         refused, silent = False, []
@@ -84,9 +94,11 @@ class KernelHost(LocalHost):
             try:
                 controller = await self._connect(connection, portal, duplicate=True)
             except OSError as error:
-                if error.errno in UNREACHABLE:
+                # Any other error is this machine's, or the way's: it says nothing about what is offered.
+                if error.errno == REFUSED:
+                    refused = True
+                else:
                     silent.append(f"{portal}: {meaning(error)}")
-                refused = refused or error.errno not in UNREACHABLE
                 continue
             await self._delete([controller])
             return True
@@ -132,20 +144,24 @@ class KernelHost(LocalHost):
         subsystem = await self._subsystem(subnqn)
         return subsystem.controllers if subsystem else ()
 
-    async def _clear_away(self, subnqn: str, watch: udev.Watch) -> None:
-        """Wait for controllers that are being deleted, and delete the dead."""
-        while ending := [one for one in await self._controllers(subnqn) if one.state in (*sysfs.GOING, sysfs.DEAD)]:
+    async def _clear_away(
+        self, subnqn: str, there: tuple[NvmeController, ...], watch: udev.Watch
+    ) -> tuple[NvmeController, ...]:
+        """Wait for controllers that are being deleted, and delete the dead; return those that are left."""
+        while ending := [one for one in there if one.state in (*sysfs.GOING, sysfs.DEAD)]:
             await self._delete(one.name for one in ending if one.state == sysfs.DEAD)
             await watch.wait(POLL_SECONDS)
+            there = await self._controllers(subnqn)
+        return there
 
-    async def _connect_portals(self, connection: Connection) -> None:
+    async def _connect_portals(self, connection: Connection, controllers: tuple[NvmeController, ...]) -> None:
         """Connect to each portal that is not; without multipath to one alone, for two would be two disks.
 
         One portal is enough. Raises DeviceUnavailable when there is none.
         """
-        controllers = await self._controllers(connection.subnqn)
         there = {(one.address.get("traddr"), one.address.get("trsvcid")) for one in controllers}
-        one_alone = not await in_thread(partial(sysfs.multipath, self._sys_root))
+        several = len({*there, *((portal.traddr, str(portal.trsvcid)) for portal in connection.portals)}) > 1
+        one_alone = several and not await self.multipath()
         failed = []
         for portal in connection.portals:
             if (portal.traddr, str(portal.trsvcid)) in there or (one_alone and there):
@@ -248,3 +264,8 @@ def usable_device(subsystem: Subsystem, dev: Path = Path("/dev")) -> Device:
     disk = disks[0]  # several only without multipath and with two paths, which this driver never makes
     identity = f"nsid {disk.nsid} {disk.wwid}"
     return Device(subsystem.subnqn, str(dev / disk.name), disk.number, disk.size_bytes, identity)
+
+
+def _portal(address: Mapping[str, str]) -> Portal | None:
+    traddr, trsvcid = address.get("traddr", ""), address.get("trsvcid", "")
+    return Portal(traddr, int(trsvcid)) if traddr and trsvcid.isdecimal() else None

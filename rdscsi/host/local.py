@@ -8,6 +8,7 @@ import errno
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -30,6 +31,9 @@ T = TypeVar("T")
 
 PROBE_SECONDS = 30.0
 """The deadline of reading or writing a few MiB of a device."""
+
+_holding: "ContextVar[tuple[LocalHost, Device, Make] | None]" = ContextVar("holding", default=None)
+"""The device that this task holds, and the way to make calls by the process that does."""
 
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
@@ -96,6 +100,16 @@ class LocalHost(Paths, ABC):
 
     # --- content
 
+    @asynccontextmanager
+    async def holding(self, device: Device) -> AsyncIterator[None]:
+        """See Host."""
+        async with self._held(device) as make:
+            token = _holding.set((self, device, make))
+            try:
+                yield
+            finally:
+                _holding.reset(token)
+
     async def probe(self, device: Device, stamp: str) -> Content:
         """See Host."""
         places = stamp_places(device.size_bytes)
@@ -113,10 +127,12 @@ class LocalHost(Paths, ABC):
         """See Host."""
         await self._write_at_places(device, "clear_stamp", stamp)
 
-    async def make_filesystem(self, device: Device, fs_type: str, *, erase_unfinished: bool) -> None:
+    async def make_filesystem(
+        self, device: Device, fs_type: str, *, erase_unfinished: bool, options: Sequence[str] = ()
+    ) -> None:
         """See Host."""
         async with self._held(device):
-            await self._filesystems.make(device.path, fs_type, force=erase_unfinished)
+            await self._filesystems.make(device.path, fs_type, options, force=erase_unfinished)
 
     async def check_filesystem(self, device: Device, fs_type: str) -> None:
         """See Host."""
@@ -152,6 +168,10 @@ class LocalHost(Paths, ABC):
     @asynccontextmanager
     async def _held(self, device: Device) -> AsyncIterator[Make]:
         """Keep the device from being replaced while the body runs. Raises DeviceUnavailable when it was already."""
+        outer = _holding.get()
+        if outer is not None and outer[0] is self and outer[1] == device:
+            yield outer[2]
+            return
         try:
             async with self._calls.holding(device.path, device.number, deadline=PROBE_SECONDS) as make:
                 now = await self.find_device(device.subnqn)

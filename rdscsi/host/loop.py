@@ -16,9 +16,9 @@ from rdscsi.errors import DeviceUnavailable, OutcomeUnknown
 from rdscsi.host.calls import Calls
 from rdscsi.host.devices import loops
 from rdscsi.host.devices.loops import Loop
-from rdscsi.host.exports import find_export
+from rdscsi.host.exports import find_export, is_exported
 from rdscsi.host.local import POLL_SECONDS, Deadlines, LocalHost, in_thread
-from rdscsi.host.ports import Connection, Device, Number
+from rdscsi.host.ports import LIVE, Connection, Controller, Device, Number
 from rdscsi.host.process import Processes
 
 _PREFIX = f"{names.NQN_PREFIX}:"
@@ -54,9 +54,18 @@ class LoopHost(LocalHost):
         found = await in_thread(lambda: {self._subnqn(loop): (loop.number,) for loop in loops.loops()})
         return {subnqn: numbers for subnqn, numbers in found.items() if subnqn and subnqn.startswith(nqn_prefix)}
 
+    async def controllers(self, subnqn: str) -> tuple[Controller, ...]:
+        """See Host. A loop device is never anything but live."""
+        return () if await self._find(subnqn) is None else (Controller(None, "", LIVE),)
+
+    async def multipath(self) -> bool:
+        """See Host."""
+        await trio.lowlevel.checkpoint()
+        return False
+
     async def offers(self, connection: Connection) -> bool:
         """See Host."""
-        return await in_thread(lambda: find_export(self._exports, connection.subnqn) is not None)
+        return await in_thread(partial(is_exported, self._exports, connection.subnqn))
 
     async def disconnect(self, subnqn: str) -> None:
         """See Host."""

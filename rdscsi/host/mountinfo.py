@@ -37,4 +37,6 @@ def _parse_line(line: str) -> Mount:
 
 def unescape(text: str) -> str:
     r"""Undo the kernel's octal escapes: `\040` is a space, `\011` a tab, `\012` a line feed, `\134` a backslash."""
+    if "\\" not in text:
+        return text
     return _ESCAPED.sub(lambda found: chr(int(found[1], 8)), text)

@@ -11,40 +11,31 @@ when it may have been, and CommandFailed when a tool refused, with its words kep
 
 import enum
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
-from rdscsi.model import Portal, Usage
+from rdscsi.model import DEFAULT_TUNING, Portal, Tuning, Usage
 
 Number: TypeAlias = tuple[int, int]
 """Major and minor number of a block device. The kernel hands them out anew."""
 
 
 @dataclass(frozen=True, slots=True)
-class Tunables:
-    """How a connection behaves, in seconds unless said otherwise; names as in nvme-connect(1).
-
-    `ctrl_loss_tmo` is finite: when it has passed, what waits for the device gets an error, and a fenced node can
-    unmount. `nr_io_queues` 0 and empty texts leave the choice to the kernel.
-    """
-
-    ctrl_loss_tmo: int = 600
-    reconnect_delay: int = 5
-    keep_alive_tmo: int = 5
-    nr_io_queues: int = 0
-    host_traddr: str = ""
-    host_iface: str = ""
-
-
-@dataclass(frozen=True, slots=True)
 class Connection:
-    """What is needed to reach a subsystem: its NQN, the portals that offer it, and who we are (NVMe base spec 4.5)."""
+    """What is needed to reach a subsystem: its NQN, the portals that offer it, and who we are (NVMe base spec 4.5).
+
+    `host_traddr` (an IP literal) and `host_iface` say from where this node connects, as in nvme-connect(1); empty: the
+    kernel's routes do. They are facts of the node, as `tuning` is the volume's.
+    """
 
     subnqn: str
     portals: tuple[Portal, ...]
     hostnqn: str
     host_id: str
-    tunables: Tunables = Tunables()
+    tuning: Tuning = DEFAULT_TUNING
+    host_traddr: str = ""
+    host_iface: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +51,26 @@ class Device:
     number: Number
     size_bytes: int
     identity: str
+
+
+LIVE = "live"
+
+
+@dataclass(frozen=True, slots=True)
+class Controller:
+    """A connection: through which portal (None where a backend has none), as which host, in which state.
+
+    The states are the kernel's: `live` carries I/O, `connecting` tries again, `deleting` and `dead` are on their way.
+    """
+
+    portal: Portal | None
+    hostnqn: str
+    state: str
+
+    @property
+    def live(self) -> bool:
+        """Whether it carries I/O now."""
+        return self.state == LIVE
 
 
 class ContentKind(enum.Enum):
@@ -157,10 +168,19 @@ class Host(Protocol):
         """
         ...
 
+    async def controllers(self, subnqn: str) -> tuple[Controller, ...]:
+        """Return the connections of a subsystem, whatever their state; none when it is not connected."""
+        ...
+
+    async def multipath(self) -> bool:
+        """Tell whether a subsystem is connected through each of its portals; else through one alone."""
+        ...
+
     async def offers(self, connection: Connection) -> bool:
         """Tell whether a portal that can be reached offers the subsystem to this host now.
 
-        Raises DeviceUnavailable when no portal can be reached: then nothing is known.
+        False only when a portal has said so. Raises DeviceUnavailable when none can be reached, or none gives an answer
+        that says it: then nothing is known.
         """
         ...
 
@@ -193,6 +213,14 @@ class Host(Protocol):
 
     # --- content
 
+    def holding(self, device: Device) -> AbstractAsyncContextManager[None]:
+        """Hold a device while the body runs, for several effects in a row: they mean this device and no other.
+
+        Each effect holds it by itself; inside the body that is done already. Raises DeviceUnavailable when it is not
+        the one that it was. The body does not disconnect it.
+        """
+        ...
+
     async def probe(self, device: Device, stamp: str) -> Content:
         """Say what the device holds, by low-level probing only (never a cache).
 
@@ -209,11 +237,14 @@ class Host(Protocol):
         """Take the stamp away, durably, wherever it still stands; nothing else is written."""
         ...
 
-    async def make_filesystem(self, device: Device, fs_type: str, *, erase_unfinished: bool) -> None:
+    async def make_filesystem(
+        self, device: Device, fs_type: str, *, erase_unfinished: bool, options: Sequence[str] = ()
+    ) -> None:
         """Make a filesystem (ext4 or xfs) without discarding, so that a stamp survives it.
 
-        `erase_unfinished`: what a cut-short mkfs left under our own stamp is overwritten; only then is the tool
-        forced. Raises DeviceUnavailable when the device is not the one that it was.
+        `options` are arguments that `rdscsi.tuning` allows. `erase_unfinished`: what a cut-short mkfs left under our
+        own stamp is overwritten; only then is the tool forced. Raises DeviceUnavailable when the device is not the one
+        that it was.
         """
         ...
 

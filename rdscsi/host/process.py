@@ -137,4 +137,5 @@ def _sink(name: str) -> Iterator[int]:
 
 
 def _text(sink: int) -> str:
-    return os.pread(sink, OUTPUT_BYTES, 0).rstrip(b"\0").decode("utf-8", "replace")
+    # The tool's writes have moved the position that it shares with us; behind it are OUTPUT_BYTES of zeros.
+    return os.pread(sink, os.lseek(sink, 0, os.SEEK_CUR), 0).decode("utf-8", "replace")

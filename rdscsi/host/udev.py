@@ -6,6 +6,7 @@ a wait is simply a pause.
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 
 import trio
 
@@ -54,11 +55,17 @@ def watching() -> Iterator[Watch]:
     yield Watch(_monitor())
 
 
+@cache
+def _context() -> "pyudev.Context":
+    """The library, declared once: that takes far longer than opening a monitor."""
+    return pyudev.Context()
+
+
 def _monitor() -> "pyudev.Monitor | None":
     if pyudev is None:
         return None
     try:
-        monitor = pyudev.Monitor.from_netlink(pyudev.Context(), source="kernel")
+        monitor = pyudev.Monitor.from_netlink(_context(), source="kernel")
         for subsystem in _SUBSYSTEMS:
             monitor.filter_by(subsystem)
         monitor.set_receive_buffer_size(_BUFFER_BYTES)

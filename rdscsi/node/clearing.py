@@ -108,9 +108,17 @@ async def clear(
     scene: Scene,
     staging_target_path: str,
     record: StageRecord | None,
+    *,
+    withdrawn: bool = False,
 ) -> None:
-    """Unmount the staging path, disconnect every epoch of the volume, and prove both. Users were refused before."""
+    """Unmount the staging path, disconnect every epoch of the volume, and prove both. Users were refused before.
+
+    `withdrawn`: the export is proven to be gone. Then the connection is cut first: the disk may be another node's by
+    now, and an unmount writes.
+    """
     if scene.at(staging_target_path):
+        if withdrawn and record is not None and scene.connected:
+            await _cut(machine, operation, scene, record)
         await operation.step("unmount", staging_target_path)
         await _unmount(machine, operation, scene, staging_target_path, record)
     for subnqn in scene.connected:
@@ -128,12 +136,16 @@ async def _unmount(machine: Machine, operation: Operation, scene: Scene, path: s
         if record is None or not await _is_fenced(machine, record):
             raise
         # The unmount waits for I/O that no target will ever answer. Without the connection that I/O fails.
-        await operation.step("fenced", f"{record.subnqn} is offered no more; unwritten data may be lost")
-        _log.warning("volume.fenced", volume=record.volume_id, subnqn=record.subnqn, lost="unwritten data, if any")
-        for subnqn in scene.connected:
-            with suppress(OutcomeUnknown):  # its last user is the mount; it is proven gone after the unmount
-                await machine.host.disconnect(subnqn)
+        await _cut(machine, operation, scene, record)
         await unmount_all(machine, path)
+
+
+async def _cut(machine: Machine, operation: Operation, scene: Scene, record: StageRecord) -> None:
+    await operation.step("fenced", f"{record.subnqn} is offered no more; unwritten data may be lost")
+    _log.warning("volume.fenced", volume=record.volume_id, subnqn=record.subnqn, lost="unwritten data, if any")
+    for subnqn in scene.connected:
+        with suppress(OutcomeUnknown):  # its last user is the mount; it is proven gone after the unmount
+            await machine.host.disconnect(subnqn)
 
 
 async def _is_fenced(machine: Machine, record: StageRecord) -> bool:

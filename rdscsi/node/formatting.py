@@ -16,12 +16,13 @@ used is refused on a device that is blank again: then data was lost, and an empt
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from rdscsi import names
+from rdscsi import names, tuning
 from rdscsi.errors import FormatRefused
 from rdscsi.host.ports import Content, ContentKind, Device
 from rdscsi.journal import Change, Operation, changes
 from rdscsi.node.machine import Machine
-from rdscsi.node.wishes import DEFAULT_FS_TYPE, Wish
+from rdscsi.node.wishes import Wish
+from rdscsi.tuning import DEFAULT_FS_TYPE
 
 MOUNTED_TYPES = ("ext4", "xfs")
 
@@ -54,10 +55,12 @@ async def ensure_filesystem(machine: Machine, operation: Operation, device: Devi
     if refusal:
         raise FormatRefused(f"{wish.volume_id}: {device.path} {refusal}. {_by_hand(machine, wish)}")
     fs_type = wish.fs_type or DEFAULT_FS_TYPE
+    options = tuning.arguments("volume_context", wish.tuning, fs_type)  # before anything is written
     await operation.step("format", f"{fs_type} under permit {wish.format_permit}, found {content.kind.value}")
     if content.kind is ContentKind.BLANK:
         await host.write_stamp(device, stamp)
-    await host.make_filesystem(device, fs_type, erase_unfinished=content.kind is ContentKind.STAMPED)
+    unfinished = content.kind is ContentKind.STAMPED
+    await host.make_filesystem(device, fs_type, erase_unfinished=unfinished, options=options)
     await host.clear_stamp(device, stamp)
     return fs_type, True
 
@@ -99,9 +102,11 @@ def _by_hand(machine: Machine, wish: Wish) -> str:
     """Name the command by which a person allows it after all."""
     connection = machine.connection(wish.subnqn, wish.portals)
     portal = wish.portals[0]
+    fs_type = wish.fs_type or DEFAULT_FS_TYPE
+    mkfs = " ".join((f"mkfs.{fs_type}", *(tuning.mkfs_words(wish.tuning.mkfs_options, fs_type) or ())))
     return (
         "If nothing on it is worth keeping, make the filesystem by hand on this node, and it will be mounted as it is: "
         f"nvme connect -t tcp -a {portal.traddr} -s {portal.trsvcid} -n {connection.subnqn} -q {connection.hostnqn} "
-        f"-I {connection.host_id}; blkdiscard --force --zeroout DEVICE; mkfs.{wish.fs_type or DEFAULT_FS_TYPE} DEVICE; "
+        f"-I {connection.host_id}; blkdiscard --force --zeroout DEVICE; {mkfs} DEVICE; "
         f"nvme disconnect -n {connection.subnqn}"
     )

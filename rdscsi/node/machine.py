@@ -1,16 +1,17 @@
 """What every operation of a node works with: the machine, the journal, and who this node is."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import trio
 
 from rdscsi import names
-from rdscsi.errors import InvalidRequest
+from rdscsi.errors import DeviceUnavailable, InvalidRequest
 from rdscsi.host.ports import Connection, Host, Mount, Number
 from rdscsi.journal import Journal
-from rdscsi.model import Portal
+from rdscsi.model import DEFAULT_TUNING, Portal, Tuning
 
 STAGE, UNSTAGE, EXPAND = "stage", "unstage", "node-expand"
 """Kinds of operations whose subject is the volume id."""
@@ -30,14 +31,21 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """`now` gives seconds since the epoch. `nodes` is held while device nodes at targets are looked at and changed."""
+    """`now` gives seconds since the epoch. `host_traddr` and `host_iface` say from where it connects; see
+    `rdscsi.host.ports.Connection`. `nodes` is held while device nodes at targets are looked at and changed.
+
+    `leaving`: the NQNs of nobody's connections that are being cut now.
+    """
 
     host: Host
     journal: Journal
     cluster_id: str
     node_id: str
     now: Callable[[], float] = time.time
+    host_traddr: str = ""
+    host_iface: str = ""
     nodes: trio.Lock = field(default_factory=trio.Lock)
+    leaving: set[str] = field(default_factory=set)
 
     def find_slot(self, volume_id: str) -> str | None:
         """Return the slot that a volume id names; None for an id that this driver cannot have handed out.
@@ -51,10 +59,35 @@ class Machine:
             raise InvalidRequest("volume_id", volume_id, "the volume of another cluster is never touched")
         return parsed.slot
 
-    def connection(self, subnqn: str, portals: Sequence[Portal]) -> Connection:
+    def connection(self, subnqn: str, portals: Sequence[Portal], tuning: Tuning = DEFAULT_TUNING) -> Connection:
         """Return how this node connects to a subsystem."""
-        hostnqn = names.hostnqn(self.cluster_id, self.node_id)
-        return Connection(subnqn, tuple(portals), hostnqn, names.host_id(self.cluster_id, self.node_id))
+        return Connection(
+            subnqn,
+            tuple(portals),
+            hostnqn=names.hostnqn(self.cluster_id, self.node_id),
+            host_id=names.host_id(self.cluster_id, self.node_id),
+            tuning=tuning,
+            host_traddr=self.host_traddr,
+            host_iface=self.host_iface,
+        )
+
+    @contextmanager
+    def leaving_of(self, subnqn: str) -> Iterator[None]:
+        """Keep everybody off a connection of nobody's while the body cuts it.
+
+        The body looks for claims in the journal after this began, and whoever claims looks here after the commit: one
+        of the two sees the other.
+        """
+        self.leaving.add(subnqn)
+        try:
+            yield
+        finally:
+            self.leaving.discard(subnqn)
+
+    def refuse_leaving(self, subnqn: str) -> None:
+        """Raise DeviceUnavailable while a connection is being cut. Call it after the claim on it was committed."""
+        if subnqn in self.leaving:
+            raise DeviceUnavailable(f"{subnqn}: a connection that was nobody's is being cut; ask again")
 
     async def path_numbers(self, slot: str) -> dict[str, tuple[Number, ...]]:
         """Return what is connected of a volume, in whatever epoch: NQNs, with the numbers of their devices."""

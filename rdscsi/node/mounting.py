@@ -1,6 +1,6 @@
 """Mounting a staged filesystem: mount first, so that its journal is replayed; repair only what would not mount."""
 
-from rdscsi.errors import CommandFailed, OperationPending
+from rdscsi.errors import CommandFailed, DeviceUnavailable, OperationPending, OutcomeUnknown
 from rdscsi.host.ports import Device, Mount
 from rdscsi.journal import Operation
 from rdscsi.node import options
@@ -53,7 +53,29 @@ async def grow_to_fill(machine: Machine, operation: Operation, device: Device, m
 
 def usable(mounted: Mount, *, readonly: bool) -> bool:
     """Tell whether a mount has the access that it is to have; an error makes the filesystem itself read-only."""
-    return readonly == (mounted.readonly or options.READONLY in mounted.super_options)
+    return not stopped(mounted, readonly=readonly) and readonly == (
+        mounted.readonly or options.READONLY in mounted.super_options
+    )
+
+
+def stopped(mounted: Mount, *, readonly: bool) -> bool:
+    """Tell whether an error has stopped a filesystem: it is read-only though nobody asked for that, or shut down."""
+    own = mounted.super_options
+    return (options.READONLY in own and not readonly) or any(one in own for one in options.STOPPED)
+
+
+async def is_failed(machine: Machine, path: str) -> bool:
+    """Tell whether the filesystem mounted at a path answers with an error, as an XFS does that was shut down.
+
+    Its options do not show it. Raises DeviceUnavailable when it does not answer at all.
+    """
+    try:
+        await machine.host.path_state(path)
+    except DeviceUnavailable as error:
+        if isinstance(error.__cause__, OutcomeUnknown):
+            raise
+        return True
+    return False
 
 
 async def unmount_all(machine: Machine, path: str) -> None:

@@ -5,37 +5,56 @@ does is in the modules beside this one. `open_node` makes one.
 """
 
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
+
+import trio
 
 from rdscsi import names
 from rdscsi.config import NodeSettings
 from rdscsi.host.ports import Host
 from rdscsi.host.select import open_host
 from rdscsi.journal import Journal
-from rdscsi.model import NodeExpandRequest, NodePublishRequest, StageRequest, VolumeStats
+from rdscsi.model import NodeExpandRequest, NodePublishRequest, StageRequest, StorageProblem, VolumeHealth, VolumeStats
 from rdscsi.node import expansion, publishing, recovery, staging, stats, unstaging
 from rdscsi.node.machine import Machine
 from rdscsi.node.recovery import Recovery
+from rdscsi.node.sweep import Sweep
+from rdscsi.node.watch import Watch
 from rdscsi.operations import Operations
 
 
 class Node:
-    """Serves one machine. `recover` settles what is open, and runs for as long as the node does."""
+    """Serves one machine. `recover` does what nobody asks for, and runs for as long as the node does."""
 
-    def __init__(self, *, machine: Machine, operations: Operations, max_volumes_per_node: int) -> None:
+    def __init__(
+        self,
+        *,
+        machine: Machine,
+        operations: Operations,
+        max_volumes_per_node: int,
+        forgotten_after: float,
+        backends: Sequence[str] = (),
+    ) -> None:
         self.host = machine.host
         self._machine = machine
         self._operations = operations
         self._recovery = Recovery(machine=machine, operations=operations)
         self._max_volumes = max_volumes_per_node
-        self.recover = self._recovery.run
+        self._backends = tuple(backends)
+        self._watch = Watch(machine=machine, operations=operations)
+        self._sweep = Sweep(machine=machine, operations=operations, after=forgotten_after)
 
     @property
     def node_id(self) -> str:
         """The CSI node id."""
         return self._machine.node_id
+
+    @property
+    def backends(self) -> Sequence[str]:
+        """The backends whose storage addresses this machine is said to reach."""
+        return self._backends
 
     @property
     def max_volumes_per_node(self) -> int:
@@ -45,6 +64,13 @@ class Node:
     def ready(self) -> bool:
         """Tell whether the half has started: `open_node` has done what comes before the first call."""
         return True
+
+    async def recover(self) -> None:
+        """Settle what is open, take off what was forgotten and watch what is staged, until cancelled."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._recovery.run)
+            nursery.start_soon(self._sweep.run)
+            nursery.start_soon(self._watch.run)
 
     async def stage(self, request: StageRequest) -> None:
         """See `staging.stage`."""
@@ -71,6 +97,14 @@ class Node:
     async def stats(self, volume_id: str, volume_path: str, staging_target_path: str) -> VolumeStats:
         """See `stats.stats`. Changes nothing, so it is no operation and ends with its caller."""
         return await stats.stats(self._machine, volume_id, volume_path, staging_target_path)
+
+    async def volume_health(self, volume_id: str) -> VolumeHealth:
+        """See `Watch.health`. Changes nothing, as `stats`."""
+        return await self._watch.health(volume_id)
+
+    async def storage_health(self) -> Sequence[StorageProblem]:
+        """See `Watch.storage_health`. Changes nothing, as `stats`."""
+        return await self._watch.storage_health()
 
     async def expand(self, request: NodeExpandRequest) -> int:
         """See `expansion.expand`."""
@@ -108,6 +142,20 @@ async def make_node(
 ) -> Node:
     """Put the node half together on a machine that is open, and do what comes before the first call."""
     node_id = names.node_id(settings.node_name)
-    machine = Machine(host=host, journal=journal, cluster_id=cluster_id, node_id=node_id, now=now)
+    machine = Machine(
+        host=host,
+        journal=journal,
+        cluster_id=cluster_id,
+        node_id=node_id,
+        now=now,
+        host_traddr=settings.host_traddr,
+        host_iface=settings.host_iface,
+    )
     await recovery.begin(machine)
-    return Node(machine=machine, operations=operations, max_volumes_per_node=settings.max_volumes_per_node)
+    return Node(
+        machine=machine,
+        operations=operations,
+        max_volumes_per_node=settings.max_volumes_per_node,
+        forgotten_after=settings.forgotten_after,
+        backends=settings.backends,
+    )

@@ -12,6 +12,9 @@ from rdscsi.model import AccessMode
 
 READONLY = "ro"
 
+STOPPED = ("emergency_ro", "shutdown")
+"""What ext4 shows among the options of a filesystem that an error has stopped, where the kernel is new enough."""
+
 
 def _words(text: str) -> frozenset[str]:
     return frozenset(text.split())

@@ -26,6 +26,9 @@ from rdscsi.node.clearing import is_own
 from rdscsi.node.machine import PUBLISH, UNPUBLISH, Machine, mounted_at
 from rdscsi.node.mounting import unmount_all, usable
 
+_NODE_FILESYSTEMS = ("devtmpfs", "tmpfs")
+"""Where device nodes are: what is mounted when one is bound to a target."""
+
 
 async def publish(machine: Machine, request: NodePublishRequest) -> None:
     """Make a staged volume appear at a target path; published there already is proven and is a success.
@@ -177,7 +180,7 @@ async def _refuse_foreign(machine: Machine, volume_id: str, path: str) -> None:
 
 async def _is_ours(machine: Machine, volume_id: str, path: str, mount: Mount) -> bool:
     """Tell whether a mount at a target may be taken off: of the volume, of a device that is gone, or a device node."""
-    if mount.fs_type in ("devtmpfs", "tmpfs") and (await machine.host.path_state(path)).kind is PathKind.BLOCK_DEVICE:
+    if mount.fs_type in _NODE_FILESYSTEMS and (await machine.host.path_state(path)).kind is PathKind.BLOCK_DEVICE:
         return True
     slot = machine.find_slot(volume_id)
     connected = await machine.path_numbers(slot) if slot else {}
@@ -225,7 +228,7 @@ async def _take_off(machine: Machine, volume_id: str, path: str) -> None:
 
     Raises NotPermittedNow when what is left there is not ours; then nothing of ours is.
     """
-    block = (await machine.host.path_state(path)).kind is PathKind.BLOCK_DEVICE
+    block = await _shows_node(machine, path)
     async with (
         machine.nodes if block else nullcontext()
     ):  # a filesystem's unmount may hang, and must not hold others up
@@ -235,6 +238,18 @@ async def _take_off(machine: Machine, volume_id: str, path: str) -> None:
         state = await machine.host.path_state(path)
     if state.kind is not PathKind.ABSENT:
         raise OperationPending(f"{path}: removed, and a {state.kind.value} is there")
+
+
+async def _shows_node(machine: Machine, path: str) -> bool:
+    """Tell whether a block device node is at a path.
+
+    A filesystem that is mounted there is not touched to find out: one that an error has shut down answers nothing, and
+    has to be taken off all the same.
+    """
+    at = mounted_at(await machine.host.mounts(), path)
+    if at and at[-1].fs_type not in _NODE_FILESYSTEMS:
+        return False
+    return (await machine.host.path_state(path)).kind is PathKind.BLOCK_DEVICE
 
 
 async def _find_target(machine: Machine, path: str) -> TargetRecord | None:

@@ -41,6 +41,7 @@ async def get_device(machine: Machine, volume_id: str) -> tuple[StageRecord, Dev
     DeviceUnavailable while it cannot be used.
     """
     record = await get_record(machine, volume_id, "", None)
+    machine.refuse_leaving(record.subnqn)
     device = await machine.host.find_device(record.subnqn)
     if device is None:
         raise NotPermittedNow(f"{volume_id}: {record.subnqn} is not connected any more; it must be staged again")

@@ -33,7 +33,7 @@ from rdscsi.errors import (
 from rdscsi.host.ports import Device, Mount
 from rdscsi.journal import Operation, OperationRecord, StageRecord, changes
 from rdscsi.model import AccessType, StageRequest
-from rdscsi.node import clearing, formatting, identity, mounting, nodes, options, wishes
+from rdscsi.node import clearing, formatting, identity, mounting, nodes, wishes
 from rdscsi.node.clearing import Scene
 from rdscsi.node.machine import EXPAND, STAGE, UNSTAGE, Machine, mounted_at, mounted_from
 from rdscsi.node.wishes import Wish
@@ -80,7 +80,9 @@ async def is_intact(machine: Machine, record: StageRecord) -> bool:
         return device is not None
     at = mounted_at(await machine.host.mounts(), record.staging_target_path)
     readonly = wishes.of_record(record).readonly
-    return bool(at) and at[-1].number == device.number and mounting.usable(at[-1], readonly=readonly)
+    if not at or at[-1].number != device.number or not mounting.usable(at[-1], readonly=readonly):
+        return False
+    return not await mounting.is_failed(machine, record.staging_target_path)
 
 
 async def is_complete(machine: Machine, found: OperationRecord) -> bool:
@@ -132,10 +134,12 @@ async def _clear_older(machine: Machine, operation: Operation, wish: Wish, slot:
 
 async def _connect(machine: Machine, operation: Operation, wish: Wish, record: StageRecord) -> Device:
     """Return the connected device, proven to be this volume's."""
+    machine.refuse_leaving(wish.subnqn)
     stuck = await nodes.remove_stale(machine)
     await operation.step("connect", wish.subnqn)
-    device = await machine.host.connect(machine.connection(wish.subnqn, wish.portals))
-    used = await _is_used(machine, device, wish)
+    device = await machine.host.connect(machine.connection(wish.subnqn, wish.portals, wish.tuning))
+    # Who never staged it has no identity to compare, and the journal is not asked in vain.
+    used = bool(record.identity or device.number in stuck) and await _is_used(machine, device, wish)
     if device.number in stuck and not used:
         # Whoever opens that path would open this volume. It gets another number once the path is gone.
         await machine.host.disconnect(wish.subnqn)
@@ -174,11 +178,12 @@ async def _ensure_mounted(machine: Machine, operation: Operation, device: Device
         await mounting.grow_to_fill(machine, operation, device, found)
         return found, False
     used = mounted_from(await machine.host.mounts(), (device.number,))
-    if used:  # through our own targets only; what is mounted is not probed, and certainly not formatted
-        fs_type, made = used[0].fs_type, False
-    else:
-        fs_type, made = await formatting.ensure_filesystem(machine, operation, device, wish)
-    await mounting.mount(machine, operation, device, wish, fs_type)
+    async with machine.host.holding(device):
+        if used:  # through our own targets only; what is mounted is not probed, and certainly not formatted
+            fs_type, made = used[0].fs_type, False
+        else:
+            fs_type, made = await formatting.ensure_filesystem(machine, operation, device, wish)
+        await mounting.mount(machine, operation, device, wish, fs_type)
     found = await _find_mounted(machine, operation, device, wish)
     if found is None:
         raise OperationPending(f"{wish.volume_id}: mounted at {wish.staging_target_path}, and not to be seen there")
@@ -195,12 +200,16 @@ async def _find_mounted(machine: Machine, operation: Operation, device: Device, 
     path = wish.staging_target_path
     scene = Scene({wish.subnqn: (device.number,)}, await machine.host.mounts())
     at = scene.at(path)
+    failed = False
     if at and at[-1].number == device.number and at[-1].root == "/" and mounting.usable(at[-1], readonly=wish.readonly):
-        return at[-1]
+        failed = await mounting.is_failed(machine, path)
+        if not failed:
+            return at[-1]
     await clearing.refuse_foreign(machine, wish.volume_id, scene, path)
-    targets = await machine.published(wish.volume_id)
-    for mount in mounted_from(scene.mounts, scene.numbers):
-        stopped = not mounting.usable(mount, readonly=wish.readonly) and options.READONLY in mount.super_options
+    mounted = mounted_from(scene.mounts, scene.numbers)
+    targets = await machine.published(wish.volume_id) if mounted else {}
+    for mount in mounted:
+        stopped = failed or mounting.stopped(mount, readonly=wish.readonly)
         if mount.mount_point != path and (stopped or mount.mount_point not in targets):
             state = ", read-only after an error" if stopped else ""
             raise NotPermittedNow(

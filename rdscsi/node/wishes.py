@@ -4,15 +4,13 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from rdscsi import names
+from rdscsi import names, tuning
 from rdscsi.errors import AlreadyExists, InvalidRequest, UnexpectedAnswer
 from rdscsi.journal import Json, StageRecord
 from rdscsi.journal.records import StageState
-from rdscsi.model import AccessType, Portal, StageRequest
+from rdscsi.model import DEFAULT_TUNING, AccessType, Portal, StageRequest, Tuning
 from rdscsi.node import options
 from rdscsi.node.machine import parse_portals
-
-DEFAULT_FS_TYPE = "ext4"
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +26,7 @@ class Wish:
     fs_type: str
     options: tuple[str, ...]
     format_permit: str
+    tuning: Tuning = DEFAULT_TUNING
 
     @property
     def readonly(self) -> bool:
@@ -40,6 +39,8 @@ class Wish:
 
     def as_json(self) -> dict[str, Json]:
         """Return the intent's request. It holds allowed mount options only, so nothing secret."""
+        # Left out when there is nothing: an intent of the version before it knew this key is then the same wish.
+        tuned: dict[str, Json] = {"volume_context": told} if (told := tuning.render(self.tuning)) else {}
         return {
             "staging_target_path": self.staging_target_path,
             "subnqn": self.subnqn,
@@ -49,6 +50,7 @@ class Wish:
             "fs_type": self.fs_type,
             "options": self.options,
             "format_permit": self.format_permit,
+            **tuned,
         }
 
     @property
@@ -74,6 +76,7 @@ class Wish:
             format_permit=self.format_permit,
             formatted=former is not None and same and former.formatted,
             updated_at=now,
+            volume_context=json.dumps(tuning.render(self.tuning)),
         )
 
 
@@ -94,6 +97,7 @@ def of_request(request: StageRequest, staging_target_path: str, slot: str) -> Wi
         fs_type=capability.fs_type,
         options=options.with_access(flags, capability.access_mode, readonly=context.readonly),
         format_permit=context.format_permit,
+        tuning=request.tuning,
     )
 
 
@@ -103,6 +107,9 @@ def of_intent(volume_id: str, request: Mapping[str, Json]) -> Wish:
         flags = request["options"]
         if not isinstance(flags, Sequence):
             raise ValueError(flags)
+        told = request.get("volume_context", {})
+        if not isinstance(told, Mapping):
+            raise ValueError(told)
         return Wish(
             volume_id=volume_id,
             staging_target_path=str(request["staging_target_path"]),
@@ -113,8 +120,9 @@ def of_intent(volume_id: str, request: Mapping[str, Json]) -> Wish:
             fs_type=str(request["fs_type"]),
             options=tuple(map(str, flags)),
             format_permit=str(request["format_permit"]),
+            tuning=tuning.parse("volume_context", {key: str(value) for key, value in told.items()}),
         )
-    except (KeyError, ValueError) as error:
+    except (KeyError, ValueError, InvalidRequest) as error:
         raise UnexpectedAnswer(f"{volume_id}: its intent to stage cannot be read: {error!r}") from error
 
 
@@ -130,13 +138,15 @@ def of_record(record: StageRecord) -> Wish:
         fs_type=record.fs_type,
         options=tuple(json.loads(record.mount_flags)),
         format_permit=record.format_permit,
+        tuning=tuning.parse("volume_context", json.loads(record.volume_context)),
     )
 
 
 def refuse_other(record: StageRecord | None, wish: Wish) -> None:
     """Raise AlreadyExists when the volume is staged in another way under the same NQN.
 
-    A record that was rebuilt knows neither access mode nor options; an empty fs_type takes what is there.
+    A record that was rebuilt knows neither access mode nor options; an empty fs_type takes what is there. How it is
+    connected is no difference: a connection that stands keeps what it was made with.
     """
     if record is None or record.state != "staged" or record.subnqn != wish.subnqn:
         return

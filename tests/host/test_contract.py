@@ -94,6 +94,15 @@ async def test_connecting_gives_the_device_and_again_the_same(bench: Bench) -> N
     assert await bench.host.is_present(device.number)
 
 
+async def test_each_connection_shows_and_carries_io(bench: Bench) -> None:
+    assert await bench.host.controllers(SUBNQN) == ()
+    await bench.connect()
+    found = await bench.host.controllers(SUBNQN)
+    assert [one.live for one in found] == [True]
+    await bench.host.disconnect(SUBNQN)
+    assert await bench.host.controllers(SUBNQN) == ()
+
+
 async def test_what_no_target_offers_is_unavailable_and_leaves_nothing(bench: Bench) -> None:
     with pytest.raises(DeviceUnavailable):
         await bench.host.connect(bench.connection())

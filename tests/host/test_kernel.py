@@ -18,9 +18,9 @@ from rdscsi.host import kernel as kernel_module
 from rdscsi.host.fabrics import Fabrics, meaning, render_options
 from rdscsi.host.kernel import KernelHost
 from rdscsi.host.local import Deadlines
-from rdscsi.host.ports import Connection, Tunables
+from rdscsi.host.ports import Connection
 from rdscsi.host.process import Processes
-from rdscsi.model import Portal
+from rdscsi.model import Portal, Tuning
 from rdscsi.testing.sysfs import KernelCalls, NvmeTree
 
 SUBNQN = names.subnqn(names.slot(names.KIND_VOLUME, "cluster", "pvc-1"), "a" * 16)
@@ -374,13 +374,24 @@ def test_options_are_the_kernels_own_and_the_time_outs_finite() -> None:
         f"transport=tcp,traddr=192.0.2.1,trsvcid=4420,nqn={SUBNQN},hostnqn=nqn.2014-08.org.nvmexpress:uuid:h,hostid=h,"
         "ctrl_loss_tmo=600,reconnect_delay=5,keep_alive_tmo=5"
     )
-    tunables = Tunables(60, 2, 7, nr_io_queues=3, host_traddr="192.0.2.9", host_iface="eth1")
-    line = render_options(replace(CONNECTION, tunables=tunables), Portal("2001:db8::1", 4421), duplicate=True)
+    tuned = replace(CONNECTION, tuning=Tuning(60, 2, 7, nr_io_queues=3), host_traddr="2001:db8::9", host_iface="eth1")
+    line = render_options(tuned, Portal("2001:db8::1", 4421), duplicate=True)
     assert "traddr=2001:db8::1,trsvcid=4421" in line
     assert line.endswith(
-        "ctrl_loss_tmo=60,reconnect_delay=2,keep_alive_tmo=7,nr_io_queues=3,host_traddr=192.0.2.9,host_iface=eth1"
+        "ctrl_loss_tmo=60,reconnect_delay=2,keep_alive_tmo=7,nr_io_queues=3,host_traddr=2001:db8::9,host_iface=eth1"
         ",duplicate_connect"
     )
+
+
+def test_an_address_of_ours_is_used_for_portals_of_its_family_only() -> None:
+    tuned = replace(CONNECTION, host_traddr="192.0.2.9")
+    assert render_options(tuned, PORTALS[0]).endswith(",host_traddr=192.0.2.9")
+    assert "host_traddr" not in render_options(tuned, Portal("2001:db8::1", 4421))
+
+
+@pytest.mark.parametrize(("number", "setting"), [(errno.EADDRNOTAVAIL, "host-traddr"), (errno.ENODEV, "host-iface")])
+def test_a_connection_that_this_node_cannot_begin_names_the_setting(number: int, setting: str) -> None:
+    assert setting in meaning(OSError(number, "words of the system"))
 
 
 @pytest.mark.parametrize("value", ["a,hostid=x", "a b", "", "a\n", "\N{LATIN SMALL LETTER E WITH ACUTE}"])

@@ -36,6 +36,7 @@ class FailingCalls(Calls):
     def __init__(self, error: Exception | None = None) -> None:
         super().__init__(Processes())
         self.error = error
+        self.held: list[tuple[int, int] | None] = []
 
     async def make(self, name: str, *arguments: Plain, deadline: float = 0.0) -> Reply:
         await trio.lowlevel.checkpoint()
@@ -45,7 +46,9 @@ class FailingCalls(Calls):
 
     @asynccontextmanager
     async def holding(self, path: str, number: tuple[int, int], *, deadline: float) -> AsyncIterator[Make]:
+        self.held.append(number)
         yield self.make
+        self.held.append(None)
 
 
 class OneDevice(LocalHost):
@@ -109,10 +112,43 @@ async def test_nothing_is_done_to_a_device_that_is_not_the_one_it_was(now: Devic
         host.check_filesystem(DEVICE, "ext4"),
         host.grow_filesystem(DEVICE, "ext4", "/mnt"),
         host.mount(DEVICE, "/mnt", "ext4", ()),
+        host.holding(DEVICE).__aenter__(),
     )
     for effect in effects:
         with pytest.raises(DeviceUnavailable, match="no longer the device"):
             await effect
+
+
+async def test_a_device_that_is_held_already_is_not_held_again_and_another_is() -> None:
+    calls = FailingCalls()
+    host, other = OneDevice(calls, DEVICE), replace(DEVICE, number=(259, 1), path="/dev/nvme1n1")
+    async with host.holding(DEVICE):
+        for _ in range(2):
+            await host.write_stamp(DEVICE, "stamp")
+        assert calls.held == [DEVICE.number]
+        with pytest.raises(DeviceUnavailable, match="no longer the device"):
+            await host.write_stamp(other, "stamp")
+        assert calls.held == [DEVICE.number, other.number]
+    assert calls.held == [DEVICE.number, other.number, None]
+    await host.write_stamp(DEVICE, "stamp")
+    assert calls.held[3:] == [DEVICE.number, None]
+
+
+async def test_a_device_is_held_by_the_task_that_says_so_and_no_other() -> None:
+    calls = FailingCalls()
+    host, held, done = OneDevice(calls, DEVICE), trio.Event(), trio.Event()
+
+    async def hold() -> None:
+        async with host.holding(DEVICE):
+            held.set()
+            await done.wait()
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(hold)
+        await held.wait()
+        await host.write_stamp(DEVICE, "stamp")
+        done.set()
+    assert calls.held == [DEVICE.number, DEVICE.number, None, None]
 
 
 async def test_filesystems_that_this_driver_does_not_know_are_left_alone() -> None:

@@ -78,6 +78,11 @@ async def test_a_tool_reads_nothing_and_sees_a_small_environment(processes: Proc
     assert "LC_ALL=C" in ended.stdout
 
 
+async def test_output_is_kept_byte_for_byte(processes: Processes) -> None:
+    ended = await processes.run(("sh", "-c", r"printf '\0a\0'; printf '\0' >&2"), deadline=10)
+    assert (ended.stdout, ended.stderr) == ("\0a\0", "\0")
+
+
 async def test_output_is_bounded(processes: Processes) -> None:
     ended = await processes.run(("sh", "-c", "yes | head -c 9000000; echo end >&2"), deadline=30)
     assert len(ended.stdout) == OUTPUT_BYTES

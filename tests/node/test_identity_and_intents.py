@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rdscsi import names
-from rdscsi.errors import Quarantined, UnexpectedAnswer
+from rdscsi.errors import InvalidRequest, Quarantined, UnexpectedAnswer
 from rdscsi.host.ports import Device
 from rdscsi.model import MIB, AccessMode, AccessType, Portal, PublishContext, StageRequest, VolumeCapability
 from rdscsi.node import identity, wishes
@@ -72,10 +72,21 @@ def test_an_intent_that_lacks_anything_is_not_guessed(key: str) -> None:
         wishes.of_intent(WISH.volume_id, kept)
 
 
-@pytest.mark.parametrize(("key", "value"), [("options", None), ("options", 7), ("access_type", "tape")])
+@pytest.mark.parametrize(
+    ("key", "value"), [("options", None), ("options", 7), ("access_type", "tape"), ("volume_context", ["a"])]
+)
 def test_an_intent_of_another_shape_is_not_guessed(key: str, value: object) -> None:
     with pytest.raises(UnexpectedAnswer):
         wishes.of_intent(WISH.volume_id, WISH.as_json() | {key: value})  # type: ignore[arg-type]
+
+
+def test_a_request_with_another_volumes_nqn_is_refused() -> None:
+    other = names.subnqn(names.slot(names.KIND_VOLUME, "cluster", "pvc-2"), "a" * 16)
+    capability = VolumeCapability(AccessType.MOUNT, AccessMode.SINGLE_NODE_WRITER)
+    for subnqn in (other, "nqn.2014-08.org.nvmexpress:x"):
+        request = StageRequest(WISH.volume_id, "/x", capability, PublishContext(subnqn, WISH.portals, "", False))
+        with pytest.raises(InvalidRequest, match=r"publish_context\[subnqn\]"):
+            wishes.of_request(request, "/staging", SLOT)
 
 
 @given(

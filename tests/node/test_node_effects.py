@@ -243,6 +243,32 @@ async def test_recovery_finishes_or_takes_off_what_a_death_left(
     assert outcomes == {"nothing", "staged"}
 
 
+@pytest.mark.parametrize(("kind", "fault"), EVERY)
+async def test_what_was_forgotten_goes_whatever_fails_on_the_way(
+    stories: Stories, kind: str, fault: Fault, autojump_clock: trio.testing.MockClock
+) -> None:
+    """Staged, never published, withdrawn. The failure falls on each effect of a life that sweeps."""
+
+    async def tell(life: Life) -> None:
+        story = stories.make(kind)
+        async with story.world.process() as process:
+            await story.stage(process.node)
+        story.world.exporter.withdraw(story.volume.subnqn)
+
+        async def body(process: NodeProcess) -> None:
+            with trio.move_on_after(3 * story.world.settings.forgotten_after):
+                await process.node.recover()
+            await story.assert_nothing_left(process)
+
+        await live(story.world, life, body)
+        story.world.publish(story.volume)
+        async with story.world.process() as process:
+            await Kubelet((story.stage, story.publish)).go_on(process.node)
+            await story.assert_published(process)
+
+    await at_each_effect(fault, 4, tell)
+
+
 @pytest.mark.slow
 async def test_two_deaths_in_a_stage_make_one_filesystem(
     stories: Stories, autojump_clock: trio.testing.MockClock

@@ -10,9 +10,12 @@ from trio.testing import MockClock
 from rdscsi.errors import (
     AlreadyExists,
     CommandFailed,
+    DeviceUnavailable,
     InvalidRequest,
     NotPermittedNow,
+    OutcomeUnknown,
 )
+from rdscsi.host.ports import PathState
 from rdscsi.host.simulated import disk
 from rdscsi.journal import TargetRecord, changes
 from rdscsi.model import MIB, AccessMode, AccessType
@@ -245,6 +248,38 @@ async def test_a_filesystem_that_went_read_only_stays_while_a_pod_has_it(
     assert len(process.host.kernel.mounts) == 2
     assert (await process.journal.stages())[0].state == "staged"
     assert await process.journal.open_operations() == []
+
+
+async def test_a_filesystem_that_answers_with_errors_is_mounted_again_when_nobody_uses_it(
+    world: NodeWorld, process: NodeProcess, autojump_clock: MockClock
+) -> None:
+    """As an XFS that was shut down, whose options do not show it."""
+    volume = world.volume(fs_type="xfs")
+    await process.node.stage(world.stage_request(volume))
+    await process.node.publish(world.publish_request(volume))
+    process.host.trouble.failed |= {staging(world, volume), world.path("pod")}
+    with pytest.raises(NotPermittedNow, match="must go from there first"):
+        await process.node.stage(world.stage_request(volume))
+    await process.node.unpublish(volume.volume_id, world.path("pod"))
+    await process.node.publish(world.publish_request(volume))  # kubelet does not stage again by itself
+    assert process.host.trouble.failed == set()
+    assert [mount.mount_point for mount in process.host.kernel.mounts] == [staging(world, volume), world.path("pod")]
+    assert process.life.effects.count(MKFS) == 1
+
+
+async def test_a_filesystem_that_does_not_answer_is_left_as_it_is(
+    world: NodeWorld, process: NodeProcess, autojump_clock: MockClock
+) -> None:
+    volume = world.volume()
+    await process.node.stage(world.stage_request(volume))
+
+    async def hangs(path: str) -> PathState:
+        raise DeviceUnavailable("no answer within 10 s") from OutcomeUnknown("lstat")
+
+    process.host.path_state = hangs  # type: ignore[method-assign]
+    with pytest.raises(DeviceUnavailable, match="no answer"):
+        await process.node.stage(world.stage_request(volume))
+    assert len(process.host.kernel.mounts) == 1
 
 
 async def test_the_mount_of_a_device_that_is_gone_is_replaced(

@@ -19,13 +19,17 @@ _HEADER_AT, _HEADER_BYTES = 4096, 60 * 1024
 
 @dataclass(slots=True)
 class Filesystem:
-    """A simulated filesystem. `whole` is False after a mkfs that was cut short; a `damaged` one wants a repair."""
+    """A simulated filesystem. `whole` is False after a mkfs that was cut short; a `damaged` one wants a repair.
+
+    `options` are those that it was made with.
+    """
 
     fs_type: str
     size_bytes: int
     whole: bool = True
     damaged: bool = False
     files: dict[str, str] = field(default_factory=dict)
+    options: list[str] = field(default_factory=list)
 
 
 def read_filesystem(file: Path) -> Filesystem | None:

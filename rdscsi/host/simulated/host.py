@@ -5,7 +5,8 @@ can be made to go wrong.
 """
 
 import errno
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -14,11 +15,11 @@ import trio
 from rdscsi.errors import CommandFailed, DeviceUnavailable, NotPermittedNow, NotSupported, OutcomeUnknown
 from rdscsi.host import callee
 from rdscsi.host.content import judge
-from rdscsi.host.exports import find_export
+from rdscsi.host.exports import find_export, is_exported
 from rdscsi.host.filesystems import NO_RESOURCE_CAPABILITY
 from rdscsi.host.local import POLL_SECONDS, Deadlines, same_device
 from rdscsi.host.paths import path_error, usage_of
-from rdscsi.host.ports import Connection, Content, Device, Mount, Number, PathKind, PathState
+from rdscsi.host.ports import LIVE, Connection, Content, Controller, Device, Mount, Number, PathKind, PathState
 from rdscsi.host.simulated import disk
 from rdscsi.host.simulated.disk import Filesystem
 from rdscsi.host.simulated.kernel import Attached, Kernel
@@ -36,7 +37,10 @@ class Trouble:
     held: dict[str, tuple[str, ...]] = field(default_factory=dict)
     busy: set[str] = field(default_factory=set)
     hung: set[str] = field(default_factory=set)
+    failed: set[str] = field(default_factory=set)
     nodev: set[str] = field(default_factory=set)
+    controllers: dict[str, tuple[Controller, ...]] = field(default_factory=dict)
+    multipath: bool = False
     unreachable: bool = False
     no_resource_capability: bool = False
 
@@ -87,12 +91,25 @@ class SimulatedHost:
         attached = self.kernel.attached
         return {subnqn: (attached[subnqn].device.number,) for subnqn in attached if subnqn.startswith(nqn_prefix)}
 
+    async def controllers(self, subnqn: str) -> tuple[Controller, ...]:
+        """See Host."""
+        await trio.lowlevel.checkpoint()
+        if subnqn not in self.kernel.attached:
+            return ()
+        state = "connecting" if subnqn in self.trouble.connecting else LIVE
+        return self.trouble.controllers.get(subnqn, (Controller(None, "", state),))
+
+    async def multipath(self) -> bool:
+        """See Host."""
+        await trio.lowlevel.checkpoint()
+        return self.trouble.multipath
+
     async def offers(self, connection: Connection) -> bool:
         """See Host."""
         await trio.lowlevel.checkpoint()
-        if self.trouble.unreachable:
+        if self.trouble.unreachable or self._exports is None:
             raise DeviceUnavailable(f"{connection.subnqn}: no portal answers")
-        return self._target(connection.subnqn) is not None
+        return is_exported(self._exports, connection.subnqn)
 
     async def is_present(self, number: Number) -> bool:
         """See Host."""
@@ -125,6 +142,13 @@ class SimulatedHost:
 
     # --- content
 
+    @asynccontextmanager
+    async def holding(self, device: Device) -> AsyncIterator[None]:
+        """See Host."""
+        await trio.lowlevel.checkpoint()
+        self._attached(device)
+        yield
+
     async def probe(self, device: Device, stamp: str) -> Content:
         """See Host."""
         await trio.lowlevel.checkpoint()
@@ -142,7 +166,9 @@ class SimulatedHost:
         await trio.lowlevel.checkpoint()
         disk.clear_stamp(self._claimed(device), device.size_bytes, stamp)
 
-    async def make_filesystem(self, device: Device, fs_type: str, *, erase_unfinished: bool) -> None:
+    async def make_filesystem(
+        self, device: Device, fs_type: str, *, erase_unfinished: bool, options: Sequence[str] = ()
+    ) -> None:
         """See Host."""
         await trio.lowlevel.checkpoint()
         file = self._readable(device)
@@ -153,7 +179,7 @@ class SimulatedHost:
             raise CommandFailed(argv, 1, "device is mounted")
         if disk.identify(file).found and not erase_unfinished:
             raise CommandFailed(argv, 1, "the device appears to contain a filesystem")
-        disk.write_filesystem(file, Filesystem(fs_type, device.size_bytes))
+        disk.write_filesystem(file, Filesystem(fs_type, device.size_bytes, options=list(options)))
 
     async def check_filesystem(self, device: Device, fs_type: str) -> None:
         """See Host."""
@@ -220,6 +246,7 @@ class SimulatedHost:
             raise OutcomeUnknown(f"umount {mount_point}: not finished within {self._deadlines.mount:g} s")
         if mount_point in self.trouble.busy:
             raise CommandFailed(("umount", mount_point), 32, "target is busy")
+        self.trouble.failed.discard(mount_point)
         self.kernel.mounts.remove(top)
         self.kernel.save()
 
@@ -233,6 +260,8 @@ class SimulatedHost:
     async def path_state(self, path: str) -> PathState:
         """See Host."""
         await trio.lowlevel.checkpoint()
+        if path in self.trouble.failed:
+            raise DeviceUnavailable(f"{path}: Input/output error")
         kind = PathKind(str(callee.lstat(path)[0]))
         number = None if kind is PathKind.ABSENT else self.kernel.node_at(path)
         return PathState(kind) if number is None else PathState(PathKind.BLOCK_DEVICE, number)
