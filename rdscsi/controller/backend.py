@@ -4,6 +4,7 @@ import secrets
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 import structlog
 import trio
@@ -19,11 +20,12 @@ from rdscsi.errors import (
     NotFound,
     OperationPending,
     Quarantined,
+    StandingBy,
     UnexpectedAnswer,
 )
 from rdscsi.journal import Journal, VolumeRecord
 from rdscsi.journal.records import VolumeState
-from rdscsi.names import Backing
+from rdscsi.names import Backing, ImportedBacking
 from rdscsi.operations import Operations
 from rdscsi.routeros.answers import Answer, DiskItem
 from rdscsi.routeros.device import Device
@@ -36,6 +38,28 @@ STATES: dict[TagState, VolumeState] = {
     TagState.READY: "ready",
     TagState.DELETING: "deleting",
 }
+
+
+class Lease(Protocol):
+    """Who may lead, where the cluster decides that; `rdscsi.kube.lease.Lease` is one."""
+
+    @property
+    def held(self) -> bool:
+        """Tell whether this controller may lead in this moment, without asking anybody."""
+        ...
+
+    @property
+    def told(self) -> str:
+        """Say what is known of the Lease, for people."""
+        ...
+
+    def watch(self, changed: Callable[[], None]) -> None:
+        """Have this called whenever the Lease was won or lost."""
+        ...
+
+    async def confirm(self) -> int:
+        """Prove that it is held; return the number of the term. Raises StandingBy or ClusterUnavailable."""
+        ...
 
 
 @dataclass(slots=True)
@@ -56,10 +80,12 @@ class Backend:
         journal: Journal,
         operations: Operations,
         options: ControllerOptions,
+        lease: Lease | None = None,
         now: Callable[[], float] = time.time,
         entropy: Callable[[int], bytes] = secrets.token_bytes,
     ) -> None:
         self.device = device
+        self.lease = lease
         self.journal = journal
         self.operations = operations
         self.options = options
@@ -67,8 +93,11 @@ class Backend:
         self.entropy = entropy
         self.catalogue = Catalogue()
         self.space = Space(reserve_bytes=options.reserve_bytes, overcommit=options.overcommit)
+        self.imported: dict[str, str] = {}
+        """The paths of imported volumes by the operations that imported them; complete whenever the inventory is."""
         self.complete = False
         self.why_incomplete = "the appliance has not been looked through yet"
+        self.out_of_sight = ""
         self.reboots = 0
         self._news = trio.Event()
         self._cut_at: dict[str, float] = {}
@@ -76,6 +105,8 @@ class Backend:
         device.on_reboot = self._rebooted
         device.on_fenced = self._fenced
         device.may_act = self.require_inventory
+        if lease is not None:
+            lease.watch(self._lease_changed)
 
     # --- who and whose
 
@@ -103,14 +134,30 @@ class Backend:
 
     def require_inventory(self) -> None:
         """Raise Fenced or InventoryIncomplete unless this controller may act and knows what there is."""
+        self.require_lease()
         if self.device.fenced:
             raise Fenced("another controller holds the token on the appliance; this one stands by")
         if not self.complete:
             raise InventoryIncomplete(self.why_incomplete)
 
+    @property
+    def leads(self) -> bool:
+        """Tell whether this controller may lead as far as the Lease goes; without one it may."""
+        return self.lease is None or self.lease.held
+
+    def require_lease(self) -> None:
+        """Raise StandingBy unless the Lease, where there is one, is held in this moment."""
+        if self.lease is not None and not self.lease.held:
+            raise StandingBy(f"{self.lease.told}; this controller stands by")
+
     def learned(self) -> None:
         """Take in that an inventory is complete."""
         self.complete = True
+        self.out_of_sight = ""
+
+    def lost_sight(self, why: str) -> None:
+        """Take down that the last round could not look the appliance through: what is remembered grows old."""
+        self.why_incomplete = self.out_of_sight = why
 
     def unlearn(self, why: str) -> None:
         """Act no more before the next inventory (law 13)."""
@@ -144,6 +191,13 @@ class Backend:
         log.warning("the appliance has rebooted", slot=self.device.settings.pool_slot)
         self._news.set()
 
+    def _lease_changed(self) -> None:
+        """Stop at once when the Lease is lost; whichever it was, the keeper begins anew."""
+        if not self.leads:
+            self.device.step_down()
+            self.unlearn("the Lease was lost")
+        self._news.set()
+
     def _fenced(self) -> None:
         log.warning("the token is lost", backend=self.options.backend)
         self._news.set()
@@ -155,7 +209,7 @@ class Backend:
 
         An absence counts only when no line of the past can still act there.
         """
-        backing = Backing(slot, operation) if operation else None
+        backing = self.backing_of(slot, operation) if operation else None
         touched = self.catalogue.entry(slot).touched
         answer = await self.device.observe(slot, backing)
         if answer.disk(slot) is None and self.device.settled_in(slot) > 0:
@@ -233,7 +287,17 @@ class Backend:
 
     def backing(self, record: VolumeRecord) -> Backing:
         """Where the record's create keeps its file."""
-        return Backing(record.slot, record.backing)
+        return self.backing_of(record.slot, record.backing)
+
+    def backing_of(self, slot: str, operation: str) -> Backing:
+        """Where the create of that id keeps its file, or the import found it."""
+        path = self.imported.get(operation)
+        return ImportedBacking(slot, operation, path) if path else Backing(slot, operation)
+
+    def remember_path(self, tag: Tag | None) -> None:
+        """Take down where the file of an imported volume is, if the tag is of one."""
+        if tag is not None and tag.path:
+            self.imported[tag.operation] = tag.path
 
     def described(self, record: VolumeRecord, tag: Tag, item: DiskItem | None = None) -> VolumeRecord:
         """Return the record as it reads after a tag was proven on the appliance."""

@@ -14,15 +14,16 @@ from rdscsi.controller import (
     creation,
     deletion,
     expansion,
+    health,
     listing,
     sizes,
     snapshot_creation,
     snapshot_deletion,
     snapshot_listing,
 )
-from rdscsi.controller.backend import Backend
+from rdscsi.controller.backend import Backend, Lease
 from rdscsi.controller.creation import request_hash
-from rdscsi.controller.evidence import Evidence
+from rdscsi.controller.evidence import Claims, Evidence
 from rdscsi.controller.keeper import Keeper
 from rdscsi.controller.options import ControllerOptions
 from rdscsi.controller.publications import Publications
@@ -41,6 +42,8 @@ from rdscsi.model import (
     SnapshotRequest,
     Volume,
     VolumeCapability,
+    VolumeHealth,
+    VolumeHealthPage,
     VolumePage,
     VolumeRequest,
 )
@@ -71,7 +74,7 @@ class Controller:
 
     def ready(self) -> bool:
         """Tell whether this controller may lead; an appliance out of reach does not unready it (law 9)."""
-        return not self.backend.device.fenced
+        return self.backend.leads and not self.backend.device.fenced
 
     async def create_volume(self, request: VolumeRequest) -> Volume:
         """See `creation.create`."""
@@ -132,6 +135,14 @@ class Controller:
         """See `listing.get`."""
         return await listing.get(self.backend, volume_id)
 
+    async def get_volume_health(self, volume_id: str) -> VolumeHealth:
+        """See `health.get`."""
+        return await health.get(self.backend, volume_id)
+
+    async def list_volume_health(self, max_entries: int, starting_token: str) -> VolumeHealthPage:
+        """See `health.page`."""
+        return await health.page(self.backend, max_entries, starting_token)
+
     async def create_snapshot(self, request: SnapshotRequest) -> Snapshot:
         """See `snapshot_creation.create`."""
         self._same_backend("parameters", request.parameters)
@@ -155,7 +166,12 @@ class Controller:
         """See `snapshot_listing.get`."""
         return await snapshot_listing.get(self.backend, snapshot_id)
 
-    async def get_capacity(self, parameters: Mapping[str, str], capabilities: Sequence[VolumeCapability]) -> Capacity:
+    async def get_capacity(
+        self,
+        parameters: Mapping[str, str],
+        capabilities: Sequence[VolumeCapability],
+        reachable: frozenset[str] | None = None,
+    ) -> Capacity:
         """Return what a new volume could get, from the figures that the appliance told last."""
         self._same_backend("parameters", parameters)
         self.backend.require_inventory()
@@ -177,17 +193,28 @@ def make_controller(
     settings: DeviceSettings,
     program: Program = program,
     evidence: Evidence | None = None,
+    claims: Claims | None = None,
+    lease: Lease | None = None,
     now: Callable[[], float] = time.time,
     entropy: Callable[[int], bytes] = secrets.token_bytes,
 ) -> Controller:
     """Put a controller together; nothing is sent before its `keep` runs.
 
-    `evidence` is asked about nodes, if given; `now` gives seconds since the epoch.
+    `evidence` is asked about nodes and `claims` about claims, if given; with a `lease` it
+    leads only while that is held. `now` gives seconds since the epoch.
     """
     device = Device(console=console, settings=settings, program=program)
-    backend = Backend(device=device, journal=journal, operations=operations, options=options, now=now, entropy=entropy)
+    backend = Backend(
+        device=device,
+        journal=journal,
+        operations=operations,
+        options=options,
+        lease=lease,
+        now=now,
+        entropy=entropy,
+    )
     publications = Publications(backend, evidence)
-    settling = Settling(backend=backend, publications=publications, operations=operations)
+    settling = Settling(backend=backend, publications=publications, operations=operations, claims=claims)
     keeper = Keeper(backend=backend, settling=settling, operations=operations)
     return Controller(
         backend=backend,

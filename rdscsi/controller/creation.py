@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 
-from rdscsi import names
+from rdscsi import names, tuning
 from rdscsi.controller import sizes
 from rdscsi.controller.backend import Backend
 from rdscsi.controller.catalogue import Entry
@@ -28,11 +28,14 @@ from rdscsi.errors import (
     Refused,
 )
 from rdscsi.journal import Change, Json, Operation, VolumeRecord, changes
+from rdscsi.journal.records import TOLD, UNCLAIMED_META
 from rdscsi.model import CapacityRange, ContentSource, Volume, VolumeRequest
 from rdscsi.routeros.lines import NewCopy, NewVolume
 from rdscsi.tags import NO_SOURCE, Tag, TagState, name_hash, parse_tag, render_tag, source_word
 
 KIND = "create"
+CLAIM = "claim"
+"""What an intent keeps of the claim that a volume is for: `namespace/name`, among what was told beside the request."""
 
 
 def request_hash(parameters: Mapping[str, str]) -> str:
@@ -67,9 +70,11 @@ async def create(backend: Backend, request: VolumeRequest) -> Volume:
     }
     if request.source is not None:
         wanted[SOURCE] = request.source.source_id
+    if request.claim is not None:
+        wanted[TOLD] = {CLAIM: f"{request.claim.namespace}/{request.claim.name}"}
     intend = partial(_intend, backend, request, slot, record)
     async with backend.journal.operation(KIND, backend.volume_id(slot), wanted, changes=intend) as operation:
-        return replace(await carry_out(backend, operation), source=request.source)
+        return _answered(await carry_out(backend, operation), request)
 
 
 async def _intended(backend: Backend, slot: str, request: VolumeRequest) -> int | None:
@@ -158,7 +163,14 @@ async def _confirm(backend: Backend, record: VolumeRecord, request: VolumeReques
             f"a volume named {request.name!r} exists with {seen.item.size} bytes; asked for were at least "
             f"{wanted.required_bytes} and at most {wanted.limit_bytes or 'any'}"
         )
-    return Volume(record.volume_id, seen.item.size, source=request.source)
+    if await backend.journal.get_meta(UNCLAIMED_META + record.backing) is not None:
+        await backend.journal.commit(changes.drop_meta(UNCLAIMED_META + record.backing))
+    return _answered(Volume(record.volume_id, seen.item.size), request)
+
+
+def _answered(volume: Volume, request: VolumeRequest) -> Volume:
+    """Add what the request itself says; nothing has to remember it, for a repeated request is the same (law 5)."""
+    return replace(volume, source=request.source, volume_context=tuning.context(request.parameters))
 
 
 async def carry_out(backend: Backend, operation: Operation) -> Volume:
@@ -178,17 +190,22 @@ async def carry_out(backend: Backend, operation: Operation) -> Volume:
                 return finished
             raise
     backend.expect(made(record, entry, size), "a ready volume", entry)
-    return await _finish(backend, operation, record, entry)
+    return await finish(backend, operation, record, entry)
 
 
 async def _refuse_remains(backend: Backend, operation: Operation, record: VolumeRecord, entry: Entry) -> None:
-    """What an undo has begun to remove, or a power loss has left without its file, becomes no volume: it goes first."""
+    """What an undo has begun to remove, or a power loss has left without its file, becomes no volume: it goes first.
+
+    So does what was given up: a line that removes it may be on its way, though it is still to be seen.
+    """
     tag = own_tag(record, entry)
-    if tag is None or (tag.state is not TagState.DELETING and record.backing in entry.backings):
+    whole = tag is None or (tag.state is not TagState.DELETING and record.backing in entry.backings)
+    if whole and record.state != "deleting":
         return
     error = Abandoned(f"{record.volume_id}: what was left of an earlier attempt had to be removed; ask again")
-    await undo(backend, operation, error)
-    raise OperationPending(str(error))
+    if await undo(backend, operation, error) is None:
+        raise OperationPending(str(error))
+    raise OperationPending(f"{record.volume_id} was given up, and is kept after all; ask again")
 
 
 async def _make(backend: Backend, operation: Operation, record: VolumeRecord, size: int) -> Entry:
@@ -234,10 +251,25 @@ def made(record: VolumeRecord, entry: Entry, size: int) -> bool:
     return tag.state is TagState.READY and item.size == size and not item.nvme_tcp_export
 
 
-async def _finish(backend: Backend, operation: Operation, record: VolumeRecord, entry: Entry) -> Volume:
+def untouched(backend: Backend, operation: Operation, record: VolumeRecord, entry: Entry) -> bool:
+    """Tell whether the volume is, to the letter, what this very create made of nothing, so that nobody had it yet.
+
+    A publish would have raised the generation and stayed in the tag. A copy holds data from the beginning.
+    """
+    size = _number(operation.request, "size_bytes")
+    if record.backing != operation.id or entry.tag is None or not made(record, entry, size):
+        return False
+    left = parse_tag(_new_volume(backend, record, operation.request, size).ready)
+    return replace(entry.tag, backing_uuid="") == left and entry.tag.blank
+
+
+async def finish(
+    backend: Backend, operation: Operation, record: VolumeRecord, entry: Entry, *also: Change, outcome: str = ""
+) -> Volume:
+    """Commit that the volume is there, as it was just seen, and close its create."""
     seen = backend.seen(record, entry)
     ready = backend.described(record, seen.tag, seen.item)
-    await operation.finish(changes.put_volume(ready), outcome=f"{seen.item.size} bytes")
+    await operation.finish(changes.put_volume(ready), *also, outcome=outcome or f"{seen.item.size} bytes")
     return Volume(record.volume_id, seen.item.size)
 
 
@@ -270,12 +302,19 @@ def _new_volume(backend: Backend, record: VolumeRecord, request: Mapping[str, Js
     return new_volume(backend, record, creating, creating.evolve(state=TagState.READY))
 
 
+def ready(record: VolumeRecord, entry: Entry) -> bool:
+    """Tell whether the record's volume was made to its end, whatever was done with it since."""
+    tag = own_tag(record, entry)
+    return tag is not None and tag.state is TagState.READY and record.backing in entry.backings
+
+
 async def undo(backend: Backend, operation: Operation, error: DriverError) -> Volume | None:
     """Erase what a create has made so far and close it as refused by `error`; None when that is done.
 
-    A volume that is ready is finished instead, and returned, whoever asked for it. A create that this journal only
-    learned from a tag may have been acknowledged by another one (a power loss can turn a tag back): it is not undone
-    here. Raises OperationPending then, and whatever leaves the end unknown.
+    A volume that is ready is finished instead, and returned, whoever asked for it, unless it was given up and nobody
+    has had it (`abandoning`). A create that this journal only learned from a tag may have been acknowledged by another
+    one (a power loss can turn a tag back): it is not undone here. Raises OperationPending then, and whatever leaves the
+    end unknown.
     """
     record = await backend.journal.volume(operation.subject)
     if record is None:
@@ -283,13 +322,20 @@ async def undo(backend: Backend, operation: Operation, error: DriverError) -> Vo
         return None
     entry = await backend.look_at(record.slot, record.backing)
     tag = own_tag(record, entry)
-    if tag is not None and tag.state is TagState.READY and record.backing in entry.backings:
-        return await _finish(backend, operation, record, entry)
-    begun = record.backing in entry.backings and (tag is None or tag.state is TagState.CREATING)
+    doomed = record.state == "deleting" and untouched(backend, operation, record, entry)
+    if ready(record, entry) and not doomed:
+        return await finish(backend, operation, record, entry)
+    there = record.backing in entry.backings
+    begun = there and (tag is None or tag.state is TagState.CREATING)
     if begun and record.backing != operation.id:
         raise OperationPending(f"{error}; what is there was begun under another journal, and is left as it is")
+
+    def spared(now: Tag) -> bool:
+        """Of a create nothing that is ready goes, but what is doomed, with the very tag that was judged."""
+        return there and now.state is TagState.READY and not (doomed and now == tag)
+
     await operation.step("undo", str(error))
-    tombstone = await erase(backend, record, unless_ready=record.backing in entry.backings)
+    tombstone = await erase(backend, record, spared=spared)
     await operation.fail(error, changes.drop_volume(record.volume_id, tombstone))
     backend.catalogue.forget(record.slot)
     return None

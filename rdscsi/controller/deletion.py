@@ -5,11 +5,12 @@ from dataclasses import replace
 from rdscsi.controller import creation, expansion
 from rdscsi.controller.backend import Backend
 from rdscsi.controller.catalogue import Entry
-from rdscsi.controller.erasing import erase
+from rdscsi.controller.erasing import buried, erase
 from rdscsi.controller.judgement import LOST
 from rdscsi.controller.sources import refuse_pinned
 from rdscsi.errors import NotFound, NotPermittedNow, Quarantined
 from rdscsi.journal import Operation, VolumeRecord, changes
+from rdscsi.journal.records import UNCLAIMED_META
 from rdscsi.tags import parse_tag
 
 KIND = "delete"
@@ -45,11 +46,26 @@ async def carry_out(backend: Backend, operation: Operation) -> None:
     """Remove what is left of the volume and forget it, leaving a tombstone."""
     record = await backend.journal.volume(operation.subject)
     assert record is not None, "the intent's changes made it"
+    if record.backing != operation.request["backing"]:
+        await _gone_before(backend, operation, record)
+        return
     await operation.step("remove", record.slot)
     tombstone = await erase(backend, record)
     _refuse_another(backend, record)
-    await operation.finish(changes.drop_volume(record.volume_id, tombstone), outcome="gone")
+    unmarked = changes.drop_meta(UNCLAIMED_META + record.backing)
+    await operation.finish(changes.drop_volume(record.volume_id, tombstone), unmarked, outcome="gone")
     backend.catalogue.forget(record.slot)
+
+
+async def _gone_before(backend: Backend, operation: Operation, newer: VolumeRecord) -> None:
+    """End a delete that only an old copy of the journal holds open (law 5): it was carried out long ago.
+
+    An inventory has found nothing of that create, and learned what was made under the name since, which nobody asked to
+    delete.
+    """
+    former = replace(newer, backing=str(operation.request["backing"]))
+    outcome = "gone; what bears the name now was made since"
+    await operation.finish(changes.bury(buried(backend, former, None)), outcome=outcome)
 
 
 def _refuse_another(backend: Backend, record: VolumeRecord) -> None:

@@ -4,6 +4,7 @@ The removing line proves ownership by the tag that it finds, and by the backing 
 create that made it (law 5). What bears another tag or another name stays.
 """
 
+from collections.abc import Callable
 from functools import partial
 
 from rdscsi.controller.backend import Backend
@@ -15,17 +16,19 @@ from rdscsi.tags import Tag, TagState, parse_tag, render_tag
 _LOOKS = 3  # the tag of an item can be one line behind ours, and once more when that line was late
 
 
-async def erase(backend: Backend, record: VolumeRecord, *, unless_ready: bool = False) -> Tombstone:
+async def erase(
+    backend: Backend, record: VolumeRecord, *, spared: Callable[[Tag], bool] = lambda _: False
+) -> Tombstone:
     """Remove the record's item and backing object, and prove both gone; return the tombstone to keep.
 
-    Whoever calls has decided that nobody may have the volume any more: an export is cut off first. `unless_ready`: only
-    what is half made may go. Raises OperationPending when the tag goes on changing or says ready against that,
-    UnexpectedAnswer when something is left.
+    Whoever calls has decided that nobody may have the volume any more: an export is cut off first. `spared` says of
+    which tag of it that is not so. Raises OperationPending when the tag goes on changing or is spared, UnexpectedAnswer
+    when something is left.
     """
     for _ in range(_LOOKS):
         entry = await backend.entry(record.slot)
         ours = own_tag(record, entry)
-        if unless_ready and ours is not None and ours.state is TagState.READY:
+        if ours is not None and spared(ours):
             raise OperationPending(f"{record.volume_id} has become ready meanwhile; it is not undone")
         if ours is not None and entry.item is not None and entry.item.nvme_tcp_export:
             entry = await _cut(backend, record, ours)
@@ -33,7 +36,7 @@ async def erase(backend: Backend, record: VolumeRecord, *, unless_ready: bool = 
         last = ours or parse_tag(record.tag)
         entry = await _remove(backend, record, ours)
         if own_tag(record, entry) is None:
-            return _buried(backend, record, last, entry)
+            return _proven(backend, record, last, entry)
     raise OperationPending(f"{record.volume_id}: the tag in slot {record.slot} changes under the removal")
 
 
@@ -69,9 +72,14 @@ async def drop_item(backend: Backend, record: VolumeRecord, tag: Tag) -> Entry:
     return await backend.act(record.slot, line, backing)
 
 
-def _buried(backend: Backend, record: VolumeRecord, last: Tag | None, entry: Entry) -> Tombstone:
+def _proven(backend: Backend, record: VolumeRecord, last: Tag | None, entry: Entry) -> Tombstone:
     if record.backing in entry.backings:
         raise UnexpectedAnswer(f"{record.volume_id}: {backend.backing(record).name} is still there after its removal")
+    return buried(backend, record, last)
+
+
+def buried(backend: Backend, record: VolumeRecord, last: Tag | None) -> Tombstone:
+    """Return what is kept of a volume that is gone, and whose tag was `last` the last time anybody saw it."""
     return Tombstone(
         volume_id=record.volume_id,
         slot=record.slot,

@@ -1,4 +1,7 @@
-"""Whether a node is done with a volume: asked of whoever knows, at unpublish and at the next publish (law 8).
+"""Who can be asked about what only the cluster knows: nodes and claims.
+
+Whether a node is done with a volume is asked at unpublish and at the next publish (law 8); whether anybody claims a
+volume, when nobody asks any more for one that was made (docs/adr/0006).
 
 The orchestrator unpublishes after the node has unstaged, and its word is taken where nobody can be asked. Where
 somebody can, a node that may still be writing is marked dirty in the tag, until the contrary is proven.
@@ -9,6 +12,7 @@ from typing import Protocol
 
 from rdscsi.controller.backend import Backend
 from rdscsi.errors import ClusterUnavailable
+from rdscsi.model import Claim, Standing
 from rdscsi.tags import TaggedNode
 
 NODE_META = "node."
@@ -22,6 +26,14 @@ class Evidence(Protocol):
 
     async def doubt(self, node_id: str, volume_id: str) -> str:
         """Say why a node may still be using a volume; empty when it is proven that it does not."""
+        ...
+
+
+class Claims(Protocol):
+    """Who can be asked about claims; `rdscsi.kube.claims.Claims` is one."""
+
+    async def standing(self, volume_id: str, csi_name: str, claim: Claim) -> Standing:
+        """Tell who has to do with a volume, by the latest state. Raises ClusterUnavailable when that is not known."""
         ...
 
 

@@ -5,16 +5,16 @@ What needs a change on the appliance is only put on hold here; `repairs` makes i
 """
 
 from collections import defaultdict
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from rdscsi import names
 from rdscsi.controller.backend import Backend, log
 from rdscsi.controller.boots import Boots
-from rdscsi.controller.judgement import Facts, Judgement, Verdict, judge
+from rdscsi.controller.judgement import Facts, Judgement, Verdict, judge, shown_import
 from rdscsi.controller.snapshot_inventory import SnapshotInventory
 from rdscsi.journal import Change, changes
 from rdscsi.routeros.answers import Answer
+from rdscsi.tags import parse_tag
 
 REPAIRS = frozenset({Verdict.RESTORE, Verdict.ADD_AGAIN, Verdict.MAKE_AGAIN, Verdict.ERASE})
 
@@ -23,12 +23,13 @@ REPAIRS = frozenset({Verdict.RESTORE, Verdict.ADD_AGAIN, Verdict.MAKE_AGAIN, Ver
 class Repair:
     """Work that an inventory has found; `backings` are the backing objects to be erased, for ERASE only.
 
-    For a snapshot's slot they are the whole names of its subvolumes.
+    For a snapshot's slot they are the whole names of its subvolumes. `reason` says what differs, for people.
     """
 
     slot: str
     verdict: Verdict
     backings: tuple[str, ...] = ()
+    reason: str = ""
 
 
 class Inventory:
@@ -38,7 +39,7 @@ class Inventory:
         self._backend = backend
         self._boots = Boots(backend)
         self._snapshots = SnapshotInventory(backend)
-        self._told: set[str] = set()
+        self._told: dict[str, str] = {}
 
     async def take(self) -> list[Repair]:
         """Look at everything, correct the records, and return what the appliance needs.
@@ -80,7 +81,13 @@ class Inventory:
         for stone in await journal.tombstones():
             buried[stone.slot].add(stone.backing)
         items = {item.slot: answer.disk(item.slot) for item in answer.disks}
+        for tag in (parse_tag(record.tag) for record in records.values()):
+            backend.remember_path(tag)
         backings = _backings(answer)
+        for item in answer.disks:
+            backend.remember_path(parse_tag(item.comment))
+            if imported := shown_import(item):
+                backings[item.slot] = backings.get(item.slot, frozenset()) | {imported}
         seen_before = {entry.slot for entry in backend.catalogue}
         return [
             Facts(
@@ -126,17 +133,18 @@ class Inventory:
         self._tell(facts, judgement)
 
     def _tell(self, facts: Facts, judgement: Judgement) -> None:
-        """Log each finding once, until it changes."""
+        """Log each finding about a slot once, until it changes or is over."""
         strays = facts.backings - facts.buried - ({facts.record.backing} if facts.record else set())
         if facts.tag is not None:
             strays -= {facts.tag.operation}
         ordinary = judgement.verdict in (Verdict.FINE, Verdict.UNFINISHED) and not strays
         if ordinary or (judgement.verdict is Verdict.NOBODYS and facts.item is None and not strays):
+            self._told.pop(facts.slot, None)
             return
-        finding = f"{facts.slot} {judgement.verdict.name} {judgement.reason} {sorted(strays)}"
-        if finding in self._told:
+        finding = f"{judgement.verdict.name} {judgement.reason} {sorted(strays)}"
+        if self._told.get(facts.slot) == finding:
             return
-        self._told.add(finding)
+        self._told[facts.slot] = finding
         log.warning(
             "inventory",
             slot=facts.slot,
@@ -149,7 +157,7 @@ class Inventory:
 def _repair(facts: Facts, judgement: Judgement) -> Repair | None:
     if judgement.verdict in REPAIRS:
         backings = (facts.tag.operation,) if judgement.verdict is Verdict.ERASE and facts.tag is not None else ()
-        return Repair(facts.slot, judgement.verdict, backings)
+        return Repair(facts.slot, judgement.verdict, backings, judgement.reason)
     if returned := _returned_files(facts):
         return Repair(facts.slot, Verdict.ERASE, returned)
     return None
@@ -160,7 +168,7 @@ def _returned_files(facts: Facts) -> tuple[str, ...]:
     return tuple(sorted(facts.backings & facts.buried)) if facts.tag is None else ()
 
 
-def _backings(answer: Answer) -> Mapping[str, frozenset[str]]:
+def _backings(answer: Answer) -> dict[str, frozenset[str]]:
     found: dict[str, set[str]] = defaultdict(set)
     for leaf in answer.leaves:
         backing = names.parse_backing(leaf.name)

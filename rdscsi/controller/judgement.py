@@ -53,12 +53,27 @@ class Facts:
         return operation in self.backings and (self.item is None or self.item.block_device)
 
 
+def shown_import(item: DiskItem) -> str:
+    """Return the id of the import whose file this item shows to be there; empty for every other item.
+
+    An imported file has no name of ours, so that its item is all that tells of it.
+    """
+    tag = parse_tag(item.comment)
+    return tag.operation if tag is not None and tag.path == item.file_path and item.block_device else ""
+
+
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """A verdict, and for a quarantine the reason that a person reads."""
+    """A verdict, and the reason that a person reads: why a quarantine, or what differs from what was committed."""
 
     verdict: Verdict
     reason: str = ""
+
+    def told(self, known: str = "") -> str:
+        """Return it in words. A reason that is `known` already, of a quarantine, is not repeated."""
+        if self.reason and self.reason == known:
+            return f"{self.verdict.value}, as the quarantine says"
+        return self.verdict.value + (f" ({self.reason})" if self.reason else "")
 
 
 def judge(facts: Facts) -> Judgement:
@@ -72,6 +87,9 @@ def judge(facts: Facts) -> Judgement:
         return _without_item(facts, facts.record)
     if tag is None or tag.operation != facts.record.backing:
         return _taken(facts, facts.record, facts.item)
+    if facts.record.state == "ready" and facts.item.disabled:
+        # What a disabled item shows of its file is no proof of a loss.
+        return Judgement(Verdict.QUARANTINE, f"contradiction: its item is disabled; /disk/enable {facts.slot}")
     if facts.record.state == "ready" and not facts.has_file(tag.operation):
         return _without_file(facts, facts.record)
     return _compared(facts, facts.record, facts.item, tag)
@@ -97,6 +115,12 @@ def _without_item(facts: Facts, record: VolumeRecord) -> Judgement:
         return Judgement(Verdict.UNFINISHED)
     if record.backing in facts.backings:
         return Judgement(Verdict.ADD_AGAIN)
+    committed = parse_tag(record.tag)
+    if committed is not None and committed.path:
+        # Nobody looks for the file of an imported volume but through its item.
+        again = f"/disk/add type=file slot={facts.slot} file-path={committed.path} mount-filesystem=no"
+        said = f'contradiction: its item is gone; if its file is there: {again} comment="{record.tag}"'
+        return Judgement(Verdict.QUARANTINE, said)
     return _gone(facts, record, "neither its item nor its file is on the appliance any more")
 
 
@@ -126,23 +150,30 @@ def _compared(facts: Facts, record: VolumeRecord, item: DiskItem, tag: Tag) -> J
     if committed is None:
         return Judgement(Verdict.UNFINISHED if facts.open_operation else Verdict.LEARN)
     if tag.generation < committed.generation and record.state == "ready":
-        return Judgement(Verdict.RESTORE)
+        return Judgement(Verdict.RESTORE, f"its tag is of generation {tag.generation}, not {committed.generation}")
     if facts.open_operation:
         return Judgement(Verdict.UNFINISHED)
     if tag.generation > committed.generation:
         return Judgement(Verdict.LEARN)
     if tag != committed:
         return Judgement(Verdict.QUARANTINE, f"contradiction: the tag was changed by hand to {item.comment!r}")
-    return Judgement(Verdict.FINE if _as_tagged(item, tag) else Verdict.RESTORE)
+    difference = from_tag(item, tag)
+    return Judgement(Verdict.RESTORE, difference) if difference else Judgement(Verdict.FINE)
 
 
-def _as_tagged(item: DiskItem, tag: Tag) -> bool:
-    """Tell whether export, NQN and size are what the tag says."""
+def from_tag(item: DiskItem, tag: Tag) -> str:
+    """Say in what export, NQN or size of an item differ from what its tag says; empty when in nothing."""
     if tag.state is not TagState.READY:
-        return True
+        return ""
     if item.size < tag.size_bytes:
-        return False
+        return f"it has {item.size} bytes, not {tag.size_bytes}"
     if not tag.active_nodes:
-        return not item.nvme_tcp_export
+        return f"it is exported as {item.nvme_tcp_server_nqn}, and published to nobody" if item.nvme_tcp_export else ""
     assert tag.publication is not None
-    return item.nvme_tcp_export and item.nvme_tcp_server_nqn == names.subnqn(item.slot, tag.publication.epoch)
+    nodes = ", ".join(node.node for node in tag.active_nodes)
+    subnqn = names.subnqn(item.slot, tag.publication.epoch)
+    if not item.nvme_tcp_export:
+        return f"its export is off, and it is published to {nodes}"
+    if item.nvme_tcp_server_nqn != subnqn:
+        return f"it is exported as {item.nvme_tcp_server_nqn}, and published to {nodes} as {subnqn}"
+    return ""

@@ -14,7 +14,7 @@ from rdscsi.controller.backend import Backend, log
 from rdscsi.controller.inventory import Inventory, Repair
 from rdscsi.controller.leadership import lead
 from rdscsi.controller.settling import AT_ONCE, Settling
-from rdscsi.errors import DriverError, SettingsInvalid
+from rdscsi.errors import DriverError, SettingsInvalid, Superseded
 from rdscsi.journal import changes, records
 from rdscsi.operations import Operations
 
@@ -30,7 +30,7 @@ class Keeper:
         self._noted: str | None = None
 
     async def run(self, *, task_status: "trio.TaskStatus[None]" = trio.TASK_STATUS_IGNORED) -> NoReturn:
-        """Keep order until cancelled. Raises SettingsInvalid."""
+        """Keep order until cancelled. Raises SettingsInvalid, and Superseded when this journal must be put aside."""
         task_status.started()
         told = ""
         while True:
@@ -38,11 +38,11 @@ class Keeper:
             try:
                 pause, told = await self._round(), ""
                 await self._note("")
-            except SettingsInvalid:
+            except (SettingsInvalid, Superseded):
                 raise
             except DriverError as error:
                 pause = self._backend.options.retry_every
-                self._backend.why_incomplete = str(error)
+                self._backend.lost_sight(str(error))
                 if str(error) != told:
                     told = str(error)
                     log.warning("the appliance cannot be looked through now", reason=told, retry_s=pause)
@@ -64,6 +64,7 @@ class Keeper:
     async def _round(self) -> float:
         """Do everything once; return the seconds until the next time."""
         backend, options = self._backend, self._backend.options
+        backend.require_lease()
         if backend.device.marker is None:
             backend.unlearn("the controller is taking the token")
             await lead(backend)

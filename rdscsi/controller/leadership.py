@@ -8,15 +8,22 @@ names decides the rest:
 - no marker, but objects: made anew only by the journal that knows every one of them;
 - this journal, or one whose token is older than ours (a power loss brought its marker back): the token moves on;
 - another journal, and ours knows nothing: the other one was lost; a full take-over that assumes a line is still out;
-- another journal, and ours knows things: somebody else leads. This controller stands by and changes nothing.
+- another journal, and ours knows things: somebody else leads, or did. Alone, this controller stands by and changes
+  nothing. With the Lease, which somebody else held in between, this journal is put aside and the next start takes over.
+
+With a Lease (docs/adr/0007) the token moves only after a renewal has proven, directly before, that it is held. The
+number of the term is kept with the token: a token that moved although nobody else had the Lease since was moved by
+somebody who does not go by this Lease, and taking it back would only begin a quarrel.
 """
+
+from typing import NoReturn
 
 import structlog
 
 from rdscsi import names
 from rdscsi.controller.backend import Backend
-from rdscsi.errors import DeviceUnavailable, Fenced, SettingsInvalid
-from rdscsi.journal import changes
+from rdscsi.errors import DeviceUnavailable, Fenced, SettingsInvalid, Superseded
+from rdscsi.journal import Change, changes
 from rdscsi.routeros.answers import Answer, DiskItem
 from rdscsi.tags import Marker, parse_marker, parse_tag
 
@@ -24,28 +31,39 @@ log = structlog.get_logger()
 
 _COUNTER = "token.counter"
 _POOL = "pool.fs-uuid"
+_TERM = "lease.term"
 
 
 async def lead(backend: Backend) -> None:
     """Look the appliance over and take the token.
 
     Raises SettingsInvalid when the appliance contradicts the settings for good, Fenced when another journal leads,
-    DeviceUnavailable when it cannot be told now.
+    Superseded when another one led and this one must be put aside, DeviceUnavailable and ClusterUnavailable when it
+    cannot be told now.
     """
     seen = await backend.device.look()
     counter = int(await backend.journal.get_meta(_COUNTER) or 0)
     if seen.marker is None:
-        marker = await _first(backend, counter)
+        marker, term = await _first(backend, counter)
     else:
-        marker = await _next(backend, seen.marker, counter)
+        marker, term = await _next(backend, seen.marker, counter)
     await backend.journal.commit(
-        changes.put_meta(_COUNTER, str(marker.token_counter)), changes.put_meta(_POOL, marker.fs_uuid)
+        changes.put_meta(_COUNTER, str(marker.token_counter)), changes.put_meta(_POOL, marker.fs_uuid), *_kept(term)
     )
     backend.upheaval()
     log.info("token taken", counter=marker.token_counter, backend=backend.options.backend)
 
 
-async def _first(backend: Backend, counter: int) -> Marker:
+async def _term(backend: Backend) -> int | None:
+    """Prove by a renewal that the Lease is held; return the number of its term, None where there is no Lease."""
+    return None if backend.lease is None else await backend.lease.confirm()
+
+
+def _kept(term: int | None) -> list[Change]:
+    return [] if term is None else [changes.put_meta(_TERM, str(term))]
+
+
+async def _first(backend: Backend, counter: int) -> tuple[Marker, int | None]:
     answer = await backend.device.first_inventory()
     strangers = await _unknown(backend, answer)
     if strangers or (_objects(answer) and not counter):
@@ -67,29 +85,45 @@ async def _first(backend: Backend, counter: int) -> Marker:
         token_counter=_above(counter, answer),
         token_random=_random(backend),
     )
+    term = await _term(backend)
     await backend.device.make_marker(marker, first=not _objects(answer))
-    return marker
+    return marker, term
 
 
-async def _next(backend: Backend, item: DiskItem, counter: int) -> Marker:
+async def _next(backend: Backend, item: DiskItem, counter: int) -> tuple[Marker, int | None]:
     old = parse_marker(item.comment)
     if old is None:
         raise DeviceUnavailable(f"the marker in slot {item.slot} is not readable: {item.comment!r}; nothing is changed")
     _refuse_contradictions(backend, old)
     journal = backend.journal
+    term = await _term(backend)
     if old.journal_id != journal.id and old.token_counter > counter:
         if counter or await journal.volumes():
-            backend.device.fenced = True
-            raise Fenced(
-                f"the appliance names another journal ({old.journal_id}, token {old.token_counter}; this one is "
-                f"{journal.id}, token {counter}); this controller stands by. Where it is the one that should "
-                "lead, `rdscsi journal rebuild` puts its journal aside, and its next start takes over"
-            )
+            await _yield(backend, old, counter, term)
         log.warning("taking over from a journal that is not here", journal=old.journal_id, token=old.token_counter)
         backend.device.unsettle_all()
     new = old.taken_by(journal.id, _random(backend), above=counter)
     await backend.device.move_token(old, new)
-    return new
+    return new, term
+
+
+async def _yield(backend: Backend, old: Marker, counter: int, term: int | None) -> NoReturn:
+    """Give way to the other journal: by standing by, or by putting this one aside where the Lease says so."""
+    journal, before = backend.journal, await backend.journal.get_meta(_TERM)
+    told = (
+        f"the appliance names another journal ({old.journal_id}, token {old.token_counter}; this one is {journal.id}, "
+        f"token {counter})"
+    )
+    backend.device.fenced = True
+    if term is not None and (before is None or term > int(before) + 1):
+        await journal.put_aside_next(told)
+        raise Superseded(f"{told}; this one is put aside, and the next start takes over with a fresh one")
+    await journal.commit(*_kept(term))
+    why = "" if term is None else ", and nobody else has held the Lease since: whoever took the token does not go by it"
+    raise Fenced(
+        f"{told}{why}; this controller stands by. Where it is the one that should lead, `rdscsi journal rebuild` puts "
+        "its journal aside, and its next start takes over"
+    )
 
 
 def _refuse_contradictions(backend: Backend, marker: Marker) -> None:

@@ -25,7 +25,7 @@ async def page(backend: Backend, max_entries: int, starting_token: str) -> Volum
     Raises InvalidToken, and Fenced or InventoryIncomplete rather than a partial list.
     """
     backend.require_inventory()
-    _check_token(backend, starting_token)
+    check_token(backend, starting_token)
     size = min(max_entries or LARGEST_PAGE, LARGEST_PAGE)
     records = [
         record
@@ -50,7 +50,8 @@ async def get(backend: Backend, volume_id: str) -> Volume:
     return _volume(backend, record, await _known_nodes(backend, [record]))
 
 
-def _check_token(backend: Backend, token: str) -> None:
+def check_token(backend: Backend, token: str) -> None:
+    """Raise InvalidToken for a token that no page of volumes ended with."""
     parsed = names.parse_volume_id(token)
     ours = parsed is not None and parsed.backend == backend.options.backend
     if token and not ours:

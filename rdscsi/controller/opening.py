@@ -1,13 +1,14 @@
 """From settings to a controller: the SSH transport, the console over it, and the parts behind the port."""
 
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from rdscsi.config import ControllerSettings
+from rdscsi.config import ControllerSettings, LeaseName
 from rdscsi.controller.controller import Controller, make_controller
 from rdscsi.controller.options import ControllerOptions
 from rdscsi.journal import Journal
-from rdscsi.kube import Nodes, in_cluster
+from rdscsi.kube import Claims, Lease, Nodes, in_cluster, open_lease
 from rdscsi.operations import Operations
 from rdscsi.routeros.console import Console
 from rdscsi.routeros.device import Device, DeviceSettings
@@ -17,11 +18,16 @@ from rdscsi.routeros.ssh import SshSettings, open_ssh
 
 @asynccontextmanager
 async def open_controller(
-    settings: ControllerSettings, *, cluster_id: str, journal: Journal, operations: Operations
+    settings: ControllerSettings,
+    *,
+    cluster_id: str,
+    journal: Journal,
+    operations: Operations,
+    lease: Lease | None = None,
 ) -> AsyncIterator[Controller]:
     """Keep a controller while the body runs; nothing is sent before its `keep` runs. Needs a trio-asyncio loop.
 
-    Raises SettingsInvalid for key files that cannot be used, and for node-evidence=kubernetes outside of a pod.
+    Raises SettingsInvalid for key files that cannot be used, and for evidence of Kubernetes outside of a pod.
     """
     async with open_ssh(_ssh(settings)) as transport:
         yield make_controller(
@@ -30,8 +36,25 @@ async def open_controller(
             operations=operations,
             options=_options(settings, cluster_id),
             settings=device_settings(settings, cluster_id),
-            evidence=Nodes(in_cluster()) if settings.node_evidence == "kubernetes" else None,
+            evidence=Nodes(in_cluster("node-evidence=kubernetes")) if settings.node_evidence == "kubernetes" else None,
+            claims=Claims(in_cluster("claim-evidence=kubernetes")) if settings.claim_evidence == "kubernetes" else None,
+            lease=lease,
         )
+
+
+@asynccontextmanager
+async def open_leading(lease: LeaseName | None, journal: Journal) -> AsyncIterator[Lease | None]:
+    """Be a candidate for the Lease of that name while the body runs, if one is named.
+
+    The identity is the journal's, which one process at a time has open: a process that is started again after a crash
+    goes on with the Lease that it held. Raises SettingsInvalid outside of a pod.
+    """
+    if lease is None:
+        yield None
+        return
+    identity = f"{socket.gethostname()}_{journal.id}"
+    async with open_lease(Lease(in_cluster(f"lease={lease}"), lease.namespace, lease.name, identity)) as candidate:
+        yield candidate
 
 
 @asynccontextmanager

@@ -26,8 +26,7 @@ def stamp(backend: Backend, record: VolumeRecord) -> dict[str, Json]:
 async def closed(backend: Backend, operation: Operation) -> bool:
     """Close an intent that was overtaken, and let the record follow the appliance; tell whether it was."""
     generation = operation.request.get(GENERATION)
-    record = await backend.journal.volume(operation.subject)
-    if not isinstance(generation, int) or record is None:
+    if not isinstance(generation, int) or (record := await backend.journal.volume(operation.subject)) is None:
         return False
     entry = await backend.entry(record.slot)
     tag = own_tag(record, entry)

@@ -13,8 +13,8 @@ from rdscsi.controller.catalogue import Entry
 from rdscsi.controller.erasing import drop_item, erase, own_tag
 from rdscsi.controller.inventory import Repair
 from rdscsi.controller.judgement import Verdict
-from rdscsi.errors import NotFound
-from rdscsi.journal import Change, Operation, VolumeRecord, changes
+from rdscsi.controller.overtaken import BACKING
+from rdscsi.journal import Change, Json, Operation, VolumeRecord, changes
 from rdscsi.tags import Tag, TagState, parse_tag
 
 KIND = "restore"
@@ -28,8 +28,13 @@ async def repair(backend: Backend, found: Repair) -> None:
     if found.slot.startswith(names.KIND_SNAPSHOT):
         await snapshot_deletion.erase(backend, volume_id, found.backings)
         return
-    kind = ERASE if found.verdict is Verdict.ERASE else KIND
-    request = {"why": found.verdict.value, "backings": list(found.backings)}
+    request: dict[str, Json] = {"why": found.verdict.value, "backings": list(found.backings), "reason": found.reason}
+    kind = ERASE
+    if found.verdict is not Verdict.ERASE:
+        record = await backend.journal.volume(volume_id)
+        if record is None:
+            return  # deleted since: nothing is left to be restored
+        kind, request = KIND, request | {BACKING: record.backing}
     async with backend.journal.operation(kind, volume_id, request, supersedes=_REPLACED, undoing=True) as operation:
         await carry_out(backend, operation)
 
@@ -79,8 +84,10 @@ def _ghost(backend: Backend, slot: str, backing: str) -> VolumeRecord:
 
 async def _restore(backend: Backend, operation: Operation) -> None:
     record = await backend.journal.volume(operation.subject)
-    if record is None:
-        await operation.fail(NotFound(f"volume {operation.subject} is not recorded any more"))
+    assert record is not None, "nothing deletes a volume while it is being restored"
+    if record.backing != operation.request[BACKING]:
+        # An old copy of the journal holds this; an inventory has learned what was made under the name since.
+        await operation.finish(outcome="gone; what bears the name now was made since")
         return
     committed = parse_tag(record.tag)
     assert committed is not None, "only what has a committed tag is restored"

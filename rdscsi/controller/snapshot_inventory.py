@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from rdscsi import names
 from rdscsi.controller.backend import Backend, log
-from rdscsi.controller.judgement import LOST
+from rdscsi.controller.judgement import LOST, Judgement, Verdict
 from rdscsi.controller.sources import snapshot_backing
 from rdscsi.journal import Change, SnapshotRecord, changes
 from rdscsi.names import SnapshotBacking, parse_snapshot_backing
@@ -18,6 +18,7 @@ from rdscsi.routeros.answers import Answer, Leaf
 from rdscsi.routeros.calendar import seconds_since_epoch
 
 GONE = LOST + "its subvolume is not on the appliance any more"
+_SEVERAL = "contradiction: several subvolumes bear its name"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +51,10 @@ def quarantine(facts: SnapshotFacts) -> str:
     own = snapshot_backing(facts.record).operation if facts.record is not None else (live[0] if live else "")
     if own not in facts.leaves:
         return GONE
-    if facts.record is None and len(live) > 1:
-        return f"contradiction: {len(live)} subvolumes bear its name, made by {', '.join(live)}; remove all but one"
+    undecided = facts.record is None or facts.record.quarantine.startswith(_SEVERAL)
+    if undecided and len(live) > 1:
+        # Which of them the record names was chance: that holds until a person has decided.
+        return f"{_SEVERAL}, made by {', '.join(live)}: remove all but one, or accept the one made by {own}"
     backing, leaf = facts.leaves[own]
     if not leaf.read_only:
         return f"contradiction: its subvolume {backing.name} is not read-only any more"
@@ -63,6 +66,19 @@ def quarantine(facts: SnapshotFacts) -> str:
 def returned(facts: SnapshotFacts) -> tuple[str, ...]:
     """The subvolumes that were deleted for good and are there again."""
     return tuple(sorted(facts.leaves[one][0].name for one in facts.buried & set(facts.leaves)))
+
+
+def judge(facts: SnapshotFacts) -> Judgement:
+    """Say what the next inventory makes of a snapshot, for people. Pure."""
+    if facts.busy:
+        return Judgement(Verdict.UNFINISHED)
+    if returned(facts):
+        return Judgement(Verdict.ERASE)
+    if facts.record is None and not facts.leaves:
+        return Judgement(Verdict.NOBODYS)
+    if reason := quarantine(facts):
+        return Judgement(Verdict.QUARANTINE, reason)
+    return Judgement(Verdict.FINE) if facts.record is not None else Judgement(Verdict.LEARN, "its name tells all of it")
 
 
 class SnapshotInventory:

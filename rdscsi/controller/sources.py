@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from rdscsi import names
 from rdscsi.controller.backend import Backend
-from rdscsi.errors import NotFound, OperationPending, Quarantined
+from rdscsi.errors import NotFound, NotSupported, OperationPending, Quarantined
 from rdscsi.journal import SnapshotRecord
 from rdscsi.model import ContentSource
 from rdscsi.names import Backing, SnapshotBacking, parse_snapshot_backing
@@ -46,7 +46,8 @@ def snapshot_backing(record: SnapshotRecord) -> SnapshotBacking:
 async def find(backend: Backend, content: ContentSource) -> Source:
     """Look up what is to be copied.
 
-    Raises NotFound when it is proven absent; else NotFinal, when nothing may be done with it now.
+    Raises NotFound when it is proven absent, NotSupported for an imported volume; else NotFinal, when nothing may be
+    done with it now.
     """
     if content.snapshot_id:
         return Source(content.snapshot_id, await _snapshot(backend, content.snapshot_id))
@@ -84,6 +85,11 @@ async def _volume(backend: Backend, volume_id: str) -> Origin:
     record = await backend.known(volume_id, slot)
     if record.state != "ready":
         raise OperationPending(f"{volume_id} is {record.state}")
+    if record.backing in backend.imported:
+        raise NotSupported(
+            f"{volume_id} was imported: its file lies in no subvolume of its own, so that Btrfs cannot copy it alone; "
+            "copy its content to a new volume, which can have snapshots and clones"
+        )
     seen = backend.seen(record, await backend.entry(slot))
     if seen.tag.state is not TagState.READY or seen.item.size != seen.tag.size_bytes:
         raise OperationPending(f"{volume_id} is {seen.tag.state.value}, with {seen.item.size} bytes")

@@ -17,6 +17,11 @@ class Space:
         self._pool: Pool | None = None
         self._in_flight: dict[str, int] = {}
 
+    @property
+    def pool(self) -> Pool | None:
+        """The pool as last seen; None before any answer."""
+        return self._pool
+
     def saw(self, pool: Pool | None) -> None:
         """Keep the pool's figures out of an answer that shows them."""
         if pool is not None:

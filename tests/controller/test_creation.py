@@ -295,3 +295,19 @@ def test_growing_never_shrinks(required: int, limit: int, now: int) -> None:
         return
     assert size >= current
     assert size >= required
+
+
+async def test_what_nodes_need_of_the_parameters_is_answered_each_time_and_remembered_by_nobody(
+    world: World, autojump_clock: MockClock
+) -> None:
+    """The orchestrator keeps it; so the answer is the same after the journal was lost."""
+    asked = wish("pvc-1", parameters={"backend": "rds", "ctrlLossTmo": "60", "mkfsOptions": "-m 1"})
+    async with world.process() as process:
+        first = await process.controller.create_volume(asked)
+        assert first.volume_context == {"ctrlLossTmo": "60", "mkfsOptions": "-m 1"}
+        assert await process.controller.create_volume(asked) == first
+        assert (await process.controller.create_volume(wish("pvc-2"))).volume_context == {}
+    async with world.process(world.directory / "fresh.db") as process:
+        assert await settle(lambda: process.controller.create_volume(asked)) == first
+        with pytest.raises(AlreadyExists):
+            await process.controller.create_volume(wish("pvc-1", parameters={"backend": "rds", "ctrlLossTmo": "61"}))

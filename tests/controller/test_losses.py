@@ -6,7 +6,9 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from rdscsi.controller.inventory import Inventory
+from rdscsi.controller import repairs
+from rdscsi.controller.inventory import Inventory, Repair
+from rdscsi.controller.judgement import Verdict
 from rdscsi.errors import InventoryIncomplete, NotFinal, OperationPending
 from rdscsi.model import GIB, MIB
 from rdscsi.simulator import ApplianceOptions, Behaviour, PoolOptions
@@ -103,6 +105,71 @@ async def test_an_undo_that_stopped_half_way_is_gone_on_with_when_the_caller_com
             await trio.sleep(1)
         volume = await settle(lambda: process.controller.create_volume(wish("pvc-1")), patience=200)
         assert volume.capacity_bytes == 64 * MIB
+
+
+async def test_an_undo_ends_where_a_late_line_has_made_the_volume_ready(
+    world: World, autojump_clock: MockClock
+) -> None:
+    """What is erased is half made, to the last statement: the removing line compares the tag, and so does the next."""
+    async with world.process() as process:
+        world.faults.add(Fault("cut", mutation=3), contains="/disk/add", times=1)
+        with pytest.raises(NotFinal):
+            await process.controller.create_volume(wish("pvc-1"))
+        [slot] = [disk.slot for disk in world.appliance.storage.disks if "v creating" in _comment(disk)]
+        half_made = _comment(world.appliance.storage.disks.by_slot(slot))
+        ready = half_made.replace("v creating", "v ready").replace("gen=1", "gen=2")
+        late = Fault("meddle", mutation=0, text=f'/disk/set [find where slot={slot}] comment="{ready}"')
+        world.faults.add(late, contains="v deleting", times=1)
+        await trio.sleep(world.options.abandon_after + 2 * world.options.refresh_every)
+        [create] = await process.journal.operations()
+        assert create.state == "done"
+        trail = await process.journal.operation_record(create.id)
+        assert trail is not None
+        assert [one.detail for one in trail.steps if "has become ready meanwhile; it is not undone" in one.detail]
+        record = await process.journal.volume(create.subject)
+        assert record is not None
+        assert (record.state, record.tag) == ("ready", ready)
+
+
+async def test_what_was_made_again_is_not_made_again_twice(forgetful: World, autojump_clock: MockClock) -> None:
+    """The answer of the line is lost: the next look finds the volume as it is to be."""
+    world = forgetful
+    async with world.process() as process:
+        await trio.sleep(90)
+        volume = await process.controller.create_volume(wish("pvc-1", 3 * MIB))
+        assert world.appliance.reboot() > 0
+        world.faults.add("drop-after", contains="/disk/add", times=1)
+        await _quiet(process)
+        [restore] = [one for one in await process.journal.operations() if one.kind == "restore"]
+        assert (restore.state, restore.attempts) == ("done", 2)
+        trail = await process.journal.operation_record(restore.id)
+        assert trail is not None
+        assert [one.name for one in trail.steps].count("make again") == 1
+        assert await process.controller.create_volume(wish("pvc-1", 3 * MIB)) == volume
+
+
+async def test_a_repair_of_what_was_deleted_since_does_nothing(world: World, autojump_clock: MockClock) -> None:
+    async with world.process() as process:
+        volume = await process.controller.create_volume(wish("pvc-1"))
+        await process.controller.delete_volume(volume.volume_id)
+        found = Repair(volume.volume_id.partition("/")[2], Verdict.RESTORE)
+        await repairs.repair(process.controller.backend, found)
+        assert [one.kind for one in await process.journal.operations()] == ["delete", "create"]
+
+
+async def test_a_deleting_tag_that_another_controller_left_takes_the_record_with_it(
+    world: World, autojump_clock: MockClock
+) -> None:
+    async with world.process() as process:
+        volume = await process.controller.create_volume(wish("pvc-1"))
+        slot = volume.volume_id.partition("/")[2]
+        ready = _comment(_disk(world, volume.volume_id))
+        comment = ready.replace("v ready", "v deleting").replace("gen=2", "gen=3")
+        world.appliance.run(f'/disk/set [find where slot={slot}] comment="{comment}"')
+        await _quiet(process)
+        assert _disk(world, volume.volume_id) is None
+        assert await process.journal.volumes() == []
+        assert [one.kind for one in await process.journal.operations()] == ["erase", "create"]
 
 
 async def test_a_deleted_volume_that_comes_back_exported_is_cut_off_and_erased(
@@ -245,6 +312,10 @@ def _edit(world: World, volume_id: str, *pairs: str) -> None:
 
 def _comments(world: World) -> str:
     return " ".join(str(disk.setting("comment", "")) for disk in world.appliance.storage.disks)
+
+
+def _comment(disk: Disk | None) -> str:
+    return str(disk.setting("comment", "")) if disk is not None else ""
 
 
 def _disk(world: World, volume_id: str) -> Disk | None:

@@ -111,6 +111,31 @@ async def test_a_volume_that_was_made_since_under_the_same_name_is_learned(
         await process.controller.publish_volume(attach(second))
 
 
+@pytest.mark.parametrize("published", [False, True])
+async def test_an_old_delete_does_not_take_the_volume_that_was_made_since(
+    published: bool, world: World, autojump_clock: MockClock
+) -> None:
+    """A delete belongs to one create: the name was deleted, made anew, and nobody asked to delete that."""
+    async with world.process() as process:
+        first = await process.controller.create_volume(wish("pvc-1"))
+        world.faults.add("drop-before", contains="subvolume/remove", times=1)
+        with pytest.raises(NotFinal):
+            await process.controller.delete_volume(first.volume_id)
+        old = world.copied_journal("deleting")
+        await settle(lambda: process.controller.delete_volume(first.volume_id))
+        second = await process.controller.create_volume(wish("pvc-1"))
+        if published:
+            await process.controller.publish_volume(attach(second))
+    before = holdings(world.machine)
+    async with world.process(old) as process:
+        assert [one.kind for one in await process.journal.open_operations()] == ["delete"]
+        await trio.sleep(2 * world.options.refresh_every)
+        assert holdings(world.machine) == before
+        [ended] = [one for one in await process.journal.operations() if one.kind == "delete"]
+        assert (ended.state, ended.outcome) == ("done", "gone; what bears the name now was made since")
+        assert await process.controller.create_volume(wish("pvc-1")) == second
+
+
 async def test_an_old_unpublish_does_not_cut_off_whoever_came_since(world: World, autojump_clock: MockClock) -> None:
     """Finding 13: an intent belongs to one generation of the tag."""
     async with world.process() as process:
@@ -150,6 +175,31 @@ async def test_a_repair_that_an_old_journal_holds_does_not_turn_the_appliance_ba
     async with forgetful.process(old) as process:
         await process.wait_settled()
         assert _exported(forgetful) == []
+
+
+async def test_a_repair_that_an_old_journal_holds_is_not_made_to_what_was_made_since(
+    forgetful: World, autojump_clock: MockClock
+) -> None:
+    world = forgetful
+    async with world.process() as process:
+        await trio.sleep(90)
+        first = await process.controller.create_volume(wish("pvc-1"))
+        assert world.appliance.reboot() > 0
+        world.faults.add("drop-before", contains="/disk/add", times=1)
+        while not [one for one in await process.journal.open_operations() if one.kind == "restore"]:
+            await trio.sleep(1)
+        old = world.copied_journal("restoring")
+        await process.wait_settled()
+        await settle(lambda: process.controller.delete_volume(first.volume_id))
+        second = await process.controller.create_volume(wish("pvc-1"))
+        context = await process.controller.publish_volume(attach(second))
+        await trio.sleep(90)
+    async with world.process(old) as process:
+        await process.wait_settled()
+        [restore] = [one for one in await process.journal.operations() if one.kind == "restore"]
+        assert (restore.state, restore.outcome) == ("done", "gone; what bears the name now was made since")
+        assert _exported(world) == [context["subnqn"]]
+        assert await process.controller.publish_volume(attach(second)) == context
 
 
 async def test_a_slot_that_a_newer_create_of_ours_has_is_no_strangers(world: World, autojump_clock: MockClock) -> None:

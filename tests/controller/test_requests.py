@@ -237,4 +237,7 @@ class TestResolve:
             done = await _asked(world, process, asking.RESOLVE, volume.volume_id, {"how": "accept"})
             assert done.outcome == "it is not quarantined any more; nothing was done"
             unknown = await _asked(world, process, asking.RESOLVE, "rds/" + _nobody(), {"how": "accept"})
-            assert (unknown.state, unknown.error) == ("refused", "NotFound: the journal has no record of this volume")
+            assert (unknown.state, unknown.error) == (
+                "refused",
+                "NotFound: the journal has no record of this volume or snapshot",
+            )

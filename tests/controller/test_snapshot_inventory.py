@@ -52,7 +52,7 @@ def facts(
         (facts(of=record()), GONE),
         (facts(NEW, of=record()), GONE),
         (facts(OLD, NEW, of=record()), ""),
-        (facts(OLD, NEW), "contradiction: 2 subvolumes bear its name"),
+        (facts(OLD, NEW), "contradiction: several subvolumes bear its name"),
         (facts(OLD, NEW, buried=(OLD,)), ""),
         (facts(OLD, of=record(), read_only=False), "is not read-only any more"),
         (facts(OLD, of=record(uuid="another")), "another subvolume has taken the name"),

@@ -6,15 +6,19 @@ A write is a commit of the journal, a statement that changes something on the ap
 import re
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
+from random import Random
 
+import pytest
 import trio
 from trio.testing import MockClock
 
+from rdscsi.controller import importing
+from rdscsi.errors import NotFinal
 from rdscsi.journal.writer import Moment
-from rdscsi.model import GIB, MIB, CapacityRange, SnapshotRequest
+from rdscsi.model import GIB, MIB, CapacityRange, Claim, SnapshotRequest
 from rdscsi.simulator import ApplianceOptions, Behaviour, PoolOptions
 from rdscsi.testing.node import NodeWorld
-from rdscsi.testing.orchestrator import NODE_A, attach, wish
+from rdscsi.testing.orchestrator import NODE_A, Cluster, attach, wish
 from rdscsi.testing.world import World, open_world
 
 PAGE = Path(__file__).parents[2] / "docs" / "crash-safety.md"
@@ -100,6 +104,28 @@ async def test_the_repairs_writes_are_the_pages(tmp_path: Path, autojump_clock: 
             found["erase"] = await notes.of(lambda: trio.sleep(2 * world.options.refresh_every))
     page = told()
     assert {name: page[name] for name in found} == found
+
+
+async def test_the_writes_of_giving_up_are_the_pages(tmp_path: Path, autojump_clock: MockClock) -> None:
+    async with open_world(tmp_path, claims=Cluster(dice=Random(1), away=0.0)) as world:
+        notes = Notes(world)
+        async with world.process() as process:
+            world.faults.add("drop-after", contains="/disk/add", times=1)
+            with pytest.raises(NotFinal):
+                await process.controller.create_volume(wish("pvc-1", claim=Claim("default", "data")))
+            found = await notes.of(lambda: trio.sleep(world.options.abandon_after + 60))
+    assert found == told()["give up"]
+
+
+async def test_the_imports_writes_are_the_pages(tmp_path: Path, autojump_clock: MockClock) -> None:
+    async with open_world(tmp_path) as world:
+        world.machine.put_stranger("vm-1")
+        world.machine.set_by_hand("vm-1", comment="")
+        notes = Notes(world)
+        async with world.process() as process:
+            backend = process.controller.backend
+            found = await notes.of(lambda: importing.adopt(backend, "vm-1", "pool1/vm-1.img"))
+    assert found == told()["adopt"]
 
 
 async def test_the_nodes_writes_are_the_pages(tmp_path: Path, autojump_clock: MockClock) -> None:

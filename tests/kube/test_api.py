@@ -53,6 +53,13 @@ async def test_an_object_is_read_with_the_token_of_the_moment(tmp_path: Path) ->
     assert [dict(request.headers)[b"authorization"] for request in seen] == [b"Bearer s3cret", b"Bearer n3w"]
 
 
+async def test_a_query_is_part_of_the_target(tmp_path: Path) -> None:
+    seen: list[h11.Request] = []
+    async with serving(tmp_path, response(200, b"{}"), seen) as api:
+        await api.get("api", "v1", "pods", query={"fieldSelector": "metadata.name=a b", "limit": "5"})
+    assert [request.target for request in seen] == [b"/api/v1/pods?fieldSelector=metadata.name%3Da+b&limit=5"]
+
+
 async def test_what_is_not_there_is_none(tmp_path: Path) -> None:
     async with serving(tmp_path, response(404, b"{}"), []) as api:
         assert await api.get("api", "v1", "nodes", "a") is None
@@ -90,11 +97,11 @@ async def test_nobody_there_is_unavailable(tmp_path: Path) -> None:
 def test_a_pod_finds_its_api_server(tmp_path: Path) -> None:
     for name in ("token", "ca.crt"):
         (tmp_path / name).write_text("x")
-    found = in_cluster({"KUBERNETES_SERVICE_HOST": "10.0.0.1", "KUBERNETES_SERVICE_PORT": "6443"}, tmp_path)
+    found = in_cluster("x", {"KUBERNETES_SERVICE_HOST": "10.0.0.1", "KUBERNETES_SERVICE_PORT": "6443"}, tmp_path)
     assert (found.host, found.port, found.token) == ("10.0.0.1", 6443, tmp_path / "token")
 
 
 def test_outside_of_a_pod_the_mistake_is_named(tmp_path: Path) -> None:
-    with pytest.raises(SettingsInvalid, match="KUBERNETES_SERVICE_HOST") as caught:
-        in_cluster({}, tmp_path)
+    with pytest.raises(SettingsInvalid, match="node-evidence=kubernetes: KUBERNETES_SERVICE_HOST") as caught:
+        in_cluster("node-evidence=kubernetes", {}, tmp_path)
     assert len(caught.value.mistakes) == 3
