@@ -44,6 +44,10 @@ class NotSupported(DriverError):
     """The driver, or this backend, does not offer what was asked; asking again will not help."""
 
 
+class NotReachable(DriverError):
+    """None of the nodes that a new volume is for reaches its backend. Nothing was made; other nodes may do."""
+
+
 class Abandoned(DriverError):
     """A half-made volume whose caller did not come back in time was erased. Asking again makes it anew."""
 
@@ -90,6 +94,14 @@ class InventoryIncomplete(NotFinal):
 
 class Fenced(NotFinal):
     """Another controller holds the token on the appliance. This one stands by and changes nothing."""
+
+
+class StandingBy(Fenced):
+    """This controller does not hold the Lease. It waits for it, and changes nothing; nobody has to do anything."""
+
+
+class Superseded(Fenced):
+    """Another journal led since this one did. The process ends, and its next start puts this journal aside."""
 
 
 class Quarantined(NotFinal):

@@ -68,6 +68,22 @@ class ContentSource:
 
 
 @dataclass(frozen=True, slots=True)
+class Claim:
+    """The PersistentVolumeClaim that a volume is made for."""
+
+    namespace: str
+    name: str
+
+
+class Standing(enum.Enum):
+    """Who in the cluster has to do with a volume, or may yet ask for it."""
+
+    VOLUME = "a PersistentVolume names it"
+    CLAIM = "its claim is still there"
+    NOBODY = "no PersistentVolume names it, and its claim is gone"
+
+
+@dataclass(frozen=True, slots=True)
 class VolumeRequest:
     """A CreateVolume request after its fields were checked. `parameters` holds the driver's own keys only."""
 
@@ -76,6 +92,10 @@ class VolumeRequest:
     capabilities: tuple[VolumeCapability, ...]
     parameters: Mapping[str, str] = field(default_factory=dict)
     source: ContentSource | None = None
+    reachable: frozenset[str] | None = None
+    """The backends that the nodes asked for reach; None when it does not matter. Never part of equality."""
+    claim: Claim | None = field(default=None, compare=False)
+    """For whom, where the orchestrator tells; no part of what is asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,6 +212,25 @@ class PublishContext:
 
 
 @dataclass(frozen=True, slots=True)
+class Tuning:
+    """How a volume is connected and formatted where its StorageClass says; read and checked by `rdscsi.tuning`.
+
+    Times in seconds, names as in nvme-connect(1). `ctrl_loss_tmo` is finite: when it has passed, what waits for the
+    device gets an error, and a fenced node can unmount. `nr_io_queues` 0 leaves the choice to the kernel.
+    `mkfs_options` are words of the class for its type of filesystem.
+    """
+
+    ctrl_loss_tmo: int = 600
+    reconnect_delay: int = 5
+    keep_alive_tmo: int = 5
+    nr_io_queues: int = 0
+    mkfs_options: str = ""
+
+
+DEFAULT_TUNING = Tuning()
+
+
+@dataclass(frozen=True, slots=True)
 class StageRequest:
     """A NodeStageVolume request after its fields were checked."""
 
@@ -199,6 +238,7 @@ class StageRequest:
     staging_target_path: str
     capability: VolumeCapability
     publish_context: PublishContext
+    tuning: Tuning = DEFAULT_TUNING
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,3 +279,52 @@ class VolumeStats:
 
     usage: tuple[Usage, ...]
     abnormal: str = ""
+
+
+class HealthStatus(enum.Enum):
+    """`VolumeHealthErrorType` of the CSI specification, without UNKNOWN: how bad it is for the volume."""
+
+    DEGRADED = "DEGRADED"
+    INACCESSIBLE = "INACCESSIBLE"
+    DATA_LOSS = "DATA_LOSS"
+
+
+@dataclass(frozen=True, slots=True)
+class HealthProblem:
+    """One thing that is wrong with a volume: `reason` is a CamelCase word for machines, `message` is for people."""
+
+    status: HealthStatus
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class VolumeHealth:
+    """What the health calls of both halves tell of one volume; without problems it is healthy."""
+
+    volume_id: str
+    problems: tuple[HealthProblem, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class VolumeHealthPage:
+    """A page of ControllerListVolumeHealth; `next_token` is empty on the last one."""
+
+    entries: tuple[VolumeHealth, ...]
+    next_token: str = ""
+
+
+class StorageStatus(enum.Enum):
+    """`StorageHealthErrorType` of the CSI specification, without UNKNOWN: how bad it is for a node's volumes."""
+
+    DEGRADED = "STORAGE_DEGRADED"
+    UNREACHABLE = "STORAGE_UNREACHABLE"
+
+
+@dataclass(frozen=True, slots=True)
+class StorageProblem:
+    """One thing that is wrong with the storage, seen from a node; texts as in `HealthProblem`."""
+
+    status: StorageStatus
+    reason: str
+    message: str

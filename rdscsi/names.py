@@ -153,6 +153,21 @@ class Backing:
         return f"{base_path}/{leaf}/disk.img" if btrfs else f"{base_path}/{leaf}"
 
 
+@dataclass(frozen=True, slots=True)
+class ImportedBacking(Backing):
+    """The file of an imported volume, which keeps the path it had: that stands in the tag, for nothing derives it."""
+
+    path: str
+
+    def leaf(self, *, btrfs: bool) -> str:
+        """The last part of the file's path. It is a plain file, whatever the pool's filesystem."""
+        return self.path.rpartition("/")[2]
+
+    def file_path(self, base_path: str, *, btrfs: bool) -> str:
+        """The file as `/file` names it."""
+        return self.path
+
+
 def parse_backing(leaf: str) -> Backing | None:
     """Read a subvolume's or file's leaf name; None when it is not one of ours."""
     match = _BACKING.fullmatch(leaf)

@@ -7,6 +7,7 @@ are single lines of printable ASCII, `key=value` parted by blanks, of at most 25
 import enum
 import re
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 from rdscsi import names
 from rdscsi.model import AccessMode, AccessType
@@ -94,7 +95,8 @@ class Tag:
     `operation` is the create that made it (and ends its path). `generation` rises with every change of the tag.
     `name_hash` and `request_hash` tell a repeated create from a different one. `blank` is true while the content was
     made empty by us and was never published as a block device. `source` is what `source_word` makes of the volume's
-    content source, `-` without one. `backing_uuid` is the Btrfs subvolume's, or empty.
+    content source, `-` without one. `backing_uuid` is the Btrfs subvolume's, or empty. `path` is the file's, without a
+    leading slash, where the volume was imported; empty where slot and operation tell it.
     """
 
     state: TagState
@@ -107,6 +109,7 @@ class Tag:
     source: str = NO_SOURCE
     publication: PublicationTag | None = None
     backing_uuid: str = ""
+    path: str = ""
 
     def evolve(self, **changes: object) -> "Tag":
         """Return the next generation of this tag with some fields changed, as it will read back from the appliance.
@@ -122,6 +125,12 @@ class Tag:
     def active_nodes(self) -> tuple[TaggedNode, ...]:
         """The nodes that may reach the volume now."""
         return self.publication.active if self.publication else ()
+
+
+def never_let_in(comment: str) -> bool:
+    """Tell whether a comment is a volume's tag that no publish has changed: nobody was ever let in to the volume."""
+    tag = parse_tag(comment)
+    return tag is not None and tag.publication is None
 
 
 def name_hash(csi_name: str) -> str:
@@ -170,6 +179,8 @@ def _tag_words(tag: Tag) -> list[str]:
         f"src={tag.source}",
         f"use={'blank' if tag.blank else 'used'}",
     ]
+    if tag.path:
+        fields.append(f"file={tag.path}")
     if tag.publication is not None:
         fields += _publication_fields(tag.publication)
     return [*fields, f"uuid={tag.backing_uuid}"]
@@ -185,6 +196,7 @@ def _publication_fields(publication: PublicationTag) -> list[str]:
     return [f"ep={publication.epoch}", f"pub={_MODES[publication.access_mode]}{''.join(flags)}", f"nodes={nodes}"]
 
 
+@lru_cache(maxsize=4096)  # each look at a volume asks several times
 def parse_tag(comment: str) -> Tag | None:
     """Read a comment; None when it is not a volume tag of the format that this version writes, to the letter.
 
@@ -205,6 +217,7 @@ def parse_tag(comment: str) -> Tag | None:
             source=fields["src"],
             publication=_parse_publication(fields) if "ep" in fields else None,
             backing_uuid=fields["uuid"],
+            path=fields.get("file", ""),
         )
         return tag if " ".join(_tag_words(tag)) == comment else None
     except (KeyError, ValueError, IndexError):

@@ -1,12 +1,15 @@
 """The Controller service: each method reads its request, asks the port, writes the answer. No decision is made here.
 
-What is not here (health, modification, groups) answers UNIMPLEMENTED, by the generated base class.
+What is not here (modification, groups) answers UNIMPLEMENTED, by the generated base class.
 """
+
+from dataclasses import replace
 
 from rdscsi.csi import replies, requests
 from rdscsi.csi.pb.csi import v1 as pb
 from rdscsi.csi.ports import ControllerPort
 from rdscsi.csi.rpc import Calls, rpc
+from rdscsi.csi.topology import Topology
 
 _Type = pb.ControllerServiceCapabilityRpcType
 
@@ -23,19 +26,24 @@ CAPABILITIES = (
     _Type.GET_SNAPSHOT,
     _Type.CLONE_VOLUME,
     _Type.SINGLE_NODE_MULTI_WRITER,
+    _Type.GET_VOLUME_HEALTH,
+    _Type.LIST_VOLUME_HEALTH,
 )
 
 
 class Controller(pb.ControllerBase):
     """Over the controller half's port."""
 
-    def __init__(self, calls: Calls, port: ControllerPort) -> None:
+    def __init__(self, calls: Calls, port: ControllerPort, topology: Topology) -> None:
         self.calls = calls
+        self._topology = topology
         self._port = port
 
     @rpc(changes=True)
     async def create_volume(self, message: pb.CreateVolumeRequest) -> pb.CreateVolumeResponse:
-        return replies.create_volume(await self._port.create_volume(requests.create_volume(message)))
+        allowed = self._topology.allowed(message.accessibility_requirements)
+        volume = await self._port.create_volume(replace(requests.create_volume(message), reachable=allowed))
+        return replies.create_volume(volume, self._topology.of_volume(volume.volume_id))
 
     @rpc(changes=True)
     async def delete_volume(self, message: pb.DeleteVolumeRequest) -> pb.DeleteVolumeResponse:
@@ -74,8 +82,22 @@ class Controller(pb.ControllerBase):
         return replies.get_volume(await self._port.get_volume(requests.volume_id(message.volume_id)))
 
     @rpc(changes=False)
+    async def controller_get_volume_health(
+        self, message: pb.ControllerGetVolumeHealthRequest
+    ) -> pb.ControllerGetVolumeHealthResponse:
+        return replies.get_volume_health(await self._port.get_volume_health(requests.volume_id(message.volume_id)))
+
+    @rpc(changes=False)
+    async def controller_list_volume_health(
+        self, message: pb.ControllerListVolumeHealthRequest
+    ) -> pb.ControllerListVolumeHealthResponse:
+        asked = requests.list_volume_health(message)
+        return replies.list_volume_health(await self._port.list_volume_health(*asked))
+
+    @rpc(changes=False)
     async def get_capacity(self, message: pb.GetCapacityRequest) -> pb.GetCapacityResponse:
-        return replies.get_capacity(await self._port.get_capacity(*requests.get_capacity(message)))
+        asked = self._topology.asked(message.accessible_topology)
+        return replies.get_capacity(await self._port.get_capacity(*requests.get_capacity(message), asked))
 
     @rpc(changes=True)
     async def controller_expand_volume(

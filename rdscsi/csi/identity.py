@@ -7,6 +7,7 @@ from rdscsi import names
 from rdscsi.csi.pb.csi import v1 as pb
 from rdscsi.csi.ports import ControllerPort, NodePort
 from rdscsi.csi.rpc import Calls, rpc
+from rdscsi.csi.topology import Topology
 
 SPECIFICATION = "1.13.0"
 
@@ -17,8 +18,11 @@ _Expansion = pb.PluginCapabilityVolumeExpansionType
 class Identity(pb.IdentityBase):
     """Served by every process, beside one half or both."""
 
-    def __init__(self, calls: Calls, *, controller: ControllerPort | None, node: NodePort | None) -> None:
+    def __init__(
+        self, calls: Calls, topology: Topology, *, controller: ControllerPort | None, node: NodePort | None
+    ) -> None:
         self.calls = calls
+        self._topology = topology
         self._controller = controller
         self._node = node
 
@@ -33,13 +37,16 @@ class Identity(pb.IdentityBase):
     async def get_plugin_capabilities(
         self, message: pb.GetPluginCapabilitiesRequest
     ) -> pb.GetPluginCapabilitiesResponse:
-        """Whether there is a controller half here; volumes grow while they are used, on both halves."""
+        """Whether there is a controller half here, and topology; volumes grow while they are used, on both halves."""
         capabilities = [
             pb.PluginCapability(volume_expansion=pb.PluginCapabilityVolumeExpansion(type=_Expansion.ONLINE))
         ]
         if self._controller is not None:
             service = pb.PluginCapabilityService(type=_Service.CONTROLLER_SERVICE)
             capabilities.insert(0, pb.PluginCapability(service=service))
+        if self._topology.on:
+            constraints = pb.PluginCapabilityService(type=_Service.VOLUME_ACCESSIBILITY_CONSTRAINTS)
+            capabilities.insert(1, pb.PluginCapability(service=constraints))
         return pb.GetPluginCapabilitiesResponse(capabilities=capabilities)
 
     @rpc(changes=False)

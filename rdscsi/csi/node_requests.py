@@ -6,7 +6,7 @@ missing is said before what is malformed, so the publish_context is read last.
 
 from collections.abc import Mapping
 
-from rdscsi import names
+from rdscsi import names, tuning
 from rdscsi.csi import capabilities, checks, parameters
 from rdscsi.csi.pb.csi import v1 as pb
 from rdscsi.csi.requests import optional_capability, volume_id
@@ -19,9 +19,10 @@ def stage(message: pb.NodeStageVolumeRequest) -> StageRequest:
     volume = volume_id(message.volume_id)
     path = checks.required_path("staging_target_path", message.staging_target_path)
     capability = capabilities.served("volume_capability", message.volume_capability)
-    parameters.context("volume_context", message.volume_context)
+    wanted = parameters.context("volume_context", message.volume_context)
+    tuning.check_filesystems("volume_context", wanted, [capability] if capability.fs_type else [])
     _known_form(volume)
-    return StageRequest(volume, path, capability, _publish_context(message.publish_context))
+    return StageRequest(volume, path, capability, _publish_context(message.publish_context), wanted)
 
 
 def unstage(message: pb.NodeUnstageVolumeRequest) -> tuple[str, str]:
@@ -56,6 +57,15 @@ def stats(message: pb.NodeGetVolumeStatsRequest) -> tuple[str, str, str]:
     """Read NodeGetVolumeStats: volume id, volume path, staging path. Raises NotFound when no volume can be there."""
     volume, path = _volume_at(message.volume_id, message.volume_path)
     return volume, path, checks.optional_path("staging_target_path", message.staging_target_path)
+
+
+def volume_health(message: pb.NodeGetVolumeHealthRequest) -> str:
+    """Read NodeGetVolumeHealth: the volume id; all paths of the volume are looked at, whichever are named."""
+    volume = volume_id(message.volume_id)
+    checks.optional_path("volume_publish_path", message.volume_publish_path)
+    checks.optional_path("staging_target_path", message.staging_target_path)
+    _known_form(volume)
+    return volume
 
 
 def expand(message: pb.NodeExpandVolumeRequest) -> NodeExpandRequest:

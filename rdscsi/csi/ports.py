@@ -20,8 +20,11 @@ from rdscsi.model import (
     SnapshotQuery,
     SnapshotRequest,
     StageRequest,
+    StorageProblem,
     Volume,
     VolumeCapability,
+    VolumeHealth,
+    VolumeHealthPage,
     VolumePage,
     VolumeRequest,
     VolumeStats,
@@ -34,8 +37,8 @@ class ControllerPort(Protocol):
     async def create_volume(self, request: VolumeRequest) -> Volume:
         """Make the volume of this name, or find it made with the same request.
 
-        Raises AlreadyExists when the name is taken by another request, CapacityOutOfRange, OutOfSpace, and NotFound for
-        a content source that does not exist.
+        Raises AlreadyExists when the name is taken by another request, CapacityOutOfRange, OutOfSpace, NotReachable,
+        and NotFound for a content source that does not exist.
         """
         ...
 
@@ -75,8 +78,24 @@ class ControllerPort(Protocol):
         """Return the volume with its published nodes and condition. Raises NotFound."""
         ...
 
-    async def get_capacity(self, parameters: Mapping[str, str], capabilities: Sequence[VolumeCapability]) -> Capacity:
-        """Return what the backend that the parameters name could still hold, in bytes."""
+    async def get_volume_health(self, volume_id: str) -> VolumeHealth:
+        """Look at the volume and return what is wrong with it, if anything. Raises NotFound, and NotFinal unseen."""
+        ...
+
+    async def list_volume_health(self, max_entries: int, starting_token: str) -> VolumeHealthPage:
+        """Return one page of volumes that something is wrong with. Raises as `list_volumes`, and NotFinal unseen."""
+        ...
+
+    async def get_capacity(
+        self,
+        parameters: Mapping[str, str],
+        capabilities: Sequence[VolumeCapability],
+        reachable: frozenset[str] | None = None,
+    ) -> Capacity:
+        """Return what the backend that the parameters name could still hold, in bytes.
+
+        Nothing, for nodes that reach other backends only; None for all nodes.
+        """
         ...
 
     async def expand_volume(
@@ -119,6 +138,11 @@ class NodePort(Protocol):
         ...
 
     @property
+    def backends(self) -> Sequence[str]:
+        """The backends whose storage addresses this machine reaches, for its topology."""
+        ...
+
+    @property
     def max_volumes_per_node(self) -> int:
         """How many volumes the orchestrator may place here; 0 leaves it to the orchestrator."""
         ...
@@ -151,6 +175,17 @@ class NodePort(Protocol):
 
         Raises NotFound when the volume is not at this path.
         """
+        ...
+
+    async def volume_health(self, volume_id: str) -> VolumeHealth:
+        """Tell what is wrong with a volume as this machine sees it.
+
+        Raises NotFound when it is neither staged here nor about to be, and DeviceUnavailable when it cannot be told.
+        """
+        ...
+
+    async def storage_health(self) -> Sequence[StorageProblem]:
+        """Tell what is wrong with the storage as this machine sees it, each reason once. Raises DeviceUnavailable."""
         ...
 
     async def expand(self, request: NodeExpandRequest) -> int:

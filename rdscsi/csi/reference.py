@@ -68,7 +68,8 @@ CORNERS = (
     ),
     ("CreateVolume", "no `capacity_range`", "OK, with the size of the setting `default-capacity`"),
     ("CreateVolume", "not enough room on the pool", "RESOURCE_EXHAUSTED"),
-    ("CreateVolume", "a volume content source, or mutable parameters", "INVALID_ARGUMENT"),
+    ("CreateVolume", "mutable parameters, or a content source where the pool has no Btrfs", "INVALID_ARGUMENT"),
+    ("CreateVolume, CreateSnapshot", "the source is an imported volume", "UNIMPLEMENTED"),
     (
         "CreateVolume",
         "a parameter that the driver does not know; keys of the orchestrator are none",
@@ -86,6 +87,8 @@ CORNERS = (
     ("ValidateVolumeCapabilities", "a capability that the volume does not serve", "OK, not confirmed, with a reason"),
     ("ListVolumes", "a `starting_token` that is none of ours, or has expired", "ABORTED: list again from the start"),
     ("ListVolumes", "the appliance has not been looked through yet", "UNAVAILABLE, never a partial list"),
+    ("ControllerGetVolumeHealth", "the appliance cannot be seen", "UNAVAILABLE: that says nothing about the volume"),
+    ("ControllerListVolumeHealth", "the last inventory failed", "UNAVAILABLE, never a list that has grown old"),
     ("ControllerExpandVolume", "the volume is large enough already", "OK"),
     ("NodeStageVolume", "an id that is not ours", "NOT_FOUND"),
     ("NodeStageVolume", "a filesystem is needed, and making one is not proven safe", "FAILED_PRECONDITION"),
@@ -93,6 +96,8 @@ CORNERS = (
     ("NodePublishVolume", "SINGLE_NODE_SINGLE_WRITER, published at another path", "FAILED_PRECONDITION"),
     ("NodeUnstageVolume, NodeUnpublishVolume", "nothing is there", "OK"),
     ("NodeGetVolumeStats, NodeExpandVolume", "the volume is not at the path, or no path could hold one", "NOT_FOUND"),
+    ("NodeGetVolumeHealth", "the volume is neither staged on this node nor about to be", "NOT_FOUND"),
+    ("NodeGetVolumeHealth, NodeGetStorageHealth", "the machine cannot be looked at", "UNAVAILABLE: that is not health"),
     ("Probe", "still starting", "OK, `ready` is false"),
 )
 """Call, situation, answer."""

@@ -1,6 +1,6 @@
 """Answers: from the model to the wire. Pure."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 
 from rdscsi.csi.pb.csi import v1 as pb
@@ -8,20 +8,29 @@ from rdscsi.model import (
     Capacity,
     ContentSource,
     Expansion,
+    HealthStatus,
     Snapshot,
     SnapshotPage,
+    StorageProblem,
+    StorageStatus,
     Usage,
     Volume,
+    VolumeHealth,
+    VolumeHealthPage,
     VolumePage,
     VolumeStats,
 )
 
+_HEALTH = {status: pb.VolumeHealthErrorType[status.value] for status in HealthStatus}
+_STORAGE = {status: pb.StorageHealthErrorType[status.value] for status in StorageStatus}
 _UNITS = {"bytes": pb.VolumeUsageUnit.BYTES, "inodes": pb.VolumeUsageUnit.INODES}
 
 
-def create_volume(volume: Volume) -> pb.CreateVolumeResponse:
-    """Answer CreateVolume."""
-    return pb.CreateVolumeResponse(volume=_volume(volume))
+def create_volume(volume: Volume, accessible: Sequence[pb.Topology] = ()) -> pb.CreateVolumeResponse:
+    """Answer CreateVolume; `accessible` says from where, if that is told at all."""
+    answer = _volume(volume)
+    answer.accessible_topology = list(accessible)
+    return pb.CreateVolumeResponse(volume=answer)
 
 
 def publish_volume(context: Mapping[str, str]) -> pb.ControllerPublishVolumeResponse:
@@ -56,6 +65,27 @@ def get_volume(volume: Volume) -> pb.ControllerGetVolumeResponse:
         volume=_volume(volume),
         status=pb.ControllerGetVolumeResponseVolumeStatus(published_node_ids=list(volume.published_node_ids)),
     )
+
+
+def get_volume_health(health: VolumeHealth) -> pb.ControllerGetVolumeHealthResponse:
+    """Answer ControllerGetVolumeHealth."""
+    return pb.ControllerGetVolumeHealthResponse(volume_health=volume_health(health))
+
+
+def list_volume_health(page: VolumeHealthPage) -> pb.ControllerListVolumeHealthResponse:
+    """Answer ControllerListVolumeHealth."""
+    return pb.ControllerListVolumeHealthResponse(
+        entries=[volume_health(one) for one in page.entries], next_token=page.next_token
+    )
+
+
+def volume_health(health: VolumeHealth) -> pb.VolumeHealth:
+    """Return what the health calls of both halves tell of one volume."""
+    entries = [
+        pb.VolumeHealthVolumeHealthEntry(status=_HEALTH[one.status], reason=one.reason, message=one.message)
+        for one in health.problems
+    ]
+    return pb.VolumeHealth(volume_id=health.volume_id, health_statuses=entries)
 
 
 def get_capacity(capacity: Capacity) -> pb.GetCapacityResponse:
@@ -93,6 +123,22 @@ def get_snapshot(snapshot: Snapshot) -> pb.GetSnapshotResponse:
 def volume_stats(stats: VolumeStats) -> pb.NodeGetVolumeStatsResponse:
     """Answer NodeGetVolumeStats."""
     return pb.NodeGetVolumeStatsResponse(usage=[_usage(one) for one in stats.usage])
+
+
+def node_volume_health(health: VolumeHealth) -> pb.NodeGetVolumeHealthResponse:
+    """Answer NodeGetVolumeHealth."""
+    return pb.NodeGetVolumeHealthResponse(volume_health=volume_health(health))
+
+
+def storage_health(problems: Iterable[StorageProblem]) -> pb.NodeGetStorageHealthResponse:
+    """Answer NodeGetStorageHealth. Each of these concerns volumes of every capability."""
+    entries = [
+        pb.NodeGetStorageHealthResponseStorageBackendHealth(
+            status=_STORAGE[one.status], reason=one.reason, message=one.message
+        )
+        for one in problems
+    ]
+    return pb.NodeGetStorageHealthResponse(backend_health=entries)
 
 
 def controller_capabilities(

@@ -8,6 +8,7 @@ Secrets are never looked at: this driver has none in its requests.
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from rdscsi import tuning
 from rdscsi.csi import capabilities, checks, parameters
 from rdscsi.csi.pb.csi import v1 as pb
 from rdscsi.errors import InvalidRequest, InvalidToken
@@ -35,8 +36,9 @@ def create_volume(message: pb.CreateVolumeRequest) -> VolumeRequest:
     source = None if message.volume_content_source is None else _content_source(message.volume_content_source)
     _no_mutable_parameters(message.mutable_parameters)
     own = parameters.parse("parameters", message.parameters)
+    tuning.check_filesystems("parameters", tuning.parse("parameters", own), wanted)
     bounds = _optional_range(message.capacity_range)
-    return VolumeRequest(name, bounds, wanted, own, source)
+    return VolumeRequest(name, bounds, wanted, own, source, claim=parameters.claim(message.parameters))
 
 
 def _content_source(message: pb.VolumeContentSource) -> ContentSource:
@@ -78,14 +80,21 @@ def validate_capabilities(message: pb.ValidateVolumeCapabilitiesRequest) -> Vali
     volume = volume_id(message.volume_id)
     asked = capabilities.parse_all("volume_capabilities", message.volume_capabilities)
     _no_mutable_parameters(message.mutable_parameters)
-    parameters.context("volume_context", message.volume_context)
+    told = tuning.render(parameters.context("volume_context", message.volume_context))
     own = parameters.parse("parameters", message.parameters)
-    reasons = filter(None, map(capabilities.unserved, asked))
-    return Validation(volume, asked, own, next(reasons, ""))
+    reasons = [reason for one in asked if (reason := capabilities.unserved(one))]
+    if told and own and told != tuning.render(tuning.parse("parameters", own)):
+        reasons.append("the volume_context is not the one that CreateVolume answers for these parameters")
+    return Validation(volume, asked, own, next(iter(reasons), ""))
 
 
 def list_volumes(message: pb.ListVolumesRequest) -> tuple[int, str]:
     """Read ListVolumes: entries at most (0: as the driver likes) and token. Raises InvalidToken for a giant token."""
+    return checks.count("max_entries", message.max_entries), _token(message.starting_token)
+
+
+def list_volume_health(message: pb.ControllerListVolumeHealthRequest) -> tuple[int, str]:
+    """Read ControllerListVolumeHealth, as ListVolumes."""
     return checks.count("max_entries", message.max_entries), _token(message.starting_token)
 
 
@@ -98,7 +107,7 @@ def create_snapshot(message: pb.CreateSnapshotRequest) -> SnapshotRequest:
     """Read CreateSnapshot. Topology requirements are for drivers with topology."""
     name = checks.required_text("name", message.name)
     source = checks.required_text("source_volume_id", message.source_volume_id)
-    return SnapshotRequest(name, source, parameters.parse("parameters", message.parameters))
+    return SnapshotRequest(name, source, parameters.parse("parameters", message.parameters, parameters.SNAPSHOT))
 
 
 def list_snapshots(message: pb.ListSnapshotsRequest) -> SnapshotQuery:

@@ -27,6 +27,7 @@ from rdscsi.csi.node import Node
 from rdscsi.csi.ports import ControllerPort, NodePort
 from rdscsi.csi.rpc import Calls
 from rdscsi.csi.schema import Schema, schema
+from rdscsi.csi.topology import Topology
 from rdscsi.observe import logs
 
 _log = logs.get_log()
@@ -76,7 +77,8 @@ async def open_server(
     goes too, unless somebody else's is there by now. Raises SettingsInvalid when the endpoint cannot be used.
     """
     in_flight, contract = InFlight(), schema()
-    services = _services(Calls(in_flight=in_flight, schema=contract), in_flight, controller, node)
+    calls = Calls(in_flight=in_flight, schema=contract)
+    services = _services(calls, in_flight, Topology(settings.topology), controller, node)
     services = ServerReflection.extend(services, pool=_reflected(contract).pool)
     handlers = Guard(in_flight, settings.max_receive_bytes).handlers(services)
     connections = Connections(handlers, StrictCodec(contract), in_flight)
@@ -93,15 +95,15 @@ async def open_server(
 
 
 def _services(
-    calls: Calls, in_flight: InFlight, controller: ControllerPort | None, node: NodePort | None
+    calls: Calls, in_flight: InFlight, topology: Topology, controller: ControllerPort | None, node: NodePort | None
 ) -> list[Any]:  # Any: what grpclib asks of a service is its __mapping__
-    services: list[Any] = [Identity(calls, controller=controller, node=node)]
+    services: list[Any] = [Identity(calls, topology, controller=controller, node=node)]
     serving = {"": (controller, node), "csi.v1.Identity": (controller, node)}
     if controller is not None:
-        services.append(Controller(calls, controller))
+        services.append(Controller(calls, controller, topology))
         serving["csi.v1.Controller"] = (controller, None)
     if node is not None:
-        services.append(Node(calls, node))
+        services.append(Node(calls, node, topology))
         serving["csi.v1.Node"] = (None, node)
     services.append(Health(_checks(serving, in_flight)))
     return services

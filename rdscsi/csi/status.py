@@ -26,6 +26,7 @@ CODES: Mapping[type[errors.DriverError], Status] = {
     errors.NotPermittedNow: Status.FAILED_PRECONDITION,
     errors.FormatRefused: Status.FAILED_PRECONDITION,
     errors.NotSupported: Status.UNIMPLEMENTED,
+    errors.NotReachable: Status.RESOURCE_EXHAUSTED,  # the specification's code for it
     errors.Abandoned: Status.INTERNAL,  # nothing is left of it; to ask again is to begin anew
     errors.SettingsInvalid: Status.INTERNAL,
     errors.NotFinal: Status.ABORTED,
@@ -37,6 +38,8 @@ CODES: Mapping[type[errors.DriverError], Status] = {
     errors.UnexpectedAnswer: Status.UNAVAILABLE,
     errors.InventoryIncomplete: Status.UNAVAILABLE,
     errors.Fenced: Status.UNAVAILABLE,
+    errors.StandingBy: Status.UNAVAILABLE,
+    errors.Superseded: Status.UNAVAILABLE,
     errors.Quarantined: Status.ABORTED,
     errors.ShuttingDown: Status.UNAVAILABLE,
     errors.Refused: Status.INTERNAL,

@@ -14,6 +14,10 @@ from rdscsi.errors import UnexpectedAnswer
 from rdscsi.routeros.uptime import parse_uptime
 
 Record = Mapping[str, object]
+_OTHER_USES = (
+    *("mounted", "swap", "swap-enabled", "raid-member", "formatting"),
+    *("iscsi-export", "smb-sharing", "nfs-sharing", "media-sharing"),
+)
 T = TypeVar("T")
 
 
@@ -34,6 +38,8 @@ class DiskItem:
     nvme_tcp_server_port: int
     mount_filesystem: bool
     disabled: bool
+    other_uses: tuple[str, ...] = ()
+    """What else it serves as, by the properties that say so: mounted, shared, a window in its file, …"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +160,14 @@ def _disk(record: Record) -> DiskItem:
         nvme_tcp_server_port=_count(record, "nvme-tcp-server-port"),
         mount_filesystem=_flag(record, "mount-filesystem"),
         disabled=_flag(record, "disabled"),
+        other_uses=_other_uses(record),
     )
+
+
+def _other_uses(record: Record) -> tuple[str, ...]:
+    """What is not understood here is no reason to refuse the whole answer: our own volumes have none of these."""
+    uses = tuple(name for name in _OTHER_USES if record.get(name) in (True, "yes", "true"))
+    return uses if record.get("file-offset") in (None, 0, "", "0") else (*uses, "file-offset")
 
 
 def _pool(record: Record) -> Pool:

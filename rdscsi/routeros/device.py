@@ -16,7 +16,8 @@ from rdscsi import names
 from rdscsi.errors import DeviceUnavailable, Fenced, NotFinal, OutOfSpace, Refused, SettingsInvalid, UnexpectedAnswer
 from rdscsi.names import Backing
 from rdscsi.routeros import lines, program, surveys
-from rdscsi.routeros.answers import Answer, parse_answer
+from rdscsi.routeros.adopting import Adoption
+from rdscsi.routeros.answers import Answer, DiskItem, parse_answer
 from rdscsi.routeros.console import Reply, RunTimeRefused
 from rdscsi.routeros.lines import Guard, NewCopy, NewVolume, Place
 from rdscsi.routeros.preflight import Look, pool_troubles, read_look, refused_policy, version_mistakes
@@ -245,6 +246,22 @@ class Device:
             backing.slot, lambda guard: self._program.add_again(guard, backing.slot, backing, path, tag)
         )
 
+    async def adopt(self, wanted: Adoption) -> Answer:
+        """Send the line that makes a file disk ours; the answer shows both slots, the file and the pool."""
+        return await self._mutate(
+            wanted.backing.slot, lambda guard: self._program.adopt(guard, wanted), wanted.from_slot
+        )
+
+    async def disclaim(self, wanted: Adoption) -> Answer:
+        """Send the line that gives up a file disk which did not get our slot; the answer shows what `adopt` does."""
+        return await self._mutate(
+            wanted.backing.slot, lambda guard: self._program.disclaim(guard, wanted), wanted.from_slot
+        )
+
+    async def peek(self, slot: str) -> DiskItem | None:
+        """Look at whatever is in a slot, without a token: for a person's eyes, nothing is decided by it."""
+        return (await self._run(self._program.look(self.settings.pool_slot, slot))).disk(slot)
+
     def settled_in(self, slot: str) -> float:
         """Seconds until no line of the past can still act on this slot; 0 when none can."""
         return max(self._settled_in(self._unsettled.get(slot, 0)), self._settled_in(self._all_unsettled_until))
@@ -343,10 +360,14 @@ class Device:
             return OutOfSpace(f"the pool {self.settings.pool_slot!r} has not enough free space")
         return Refused(refused_policy(reason) or reason)
 
+    def step_down(self) -> None:
+        """Lay the token down: nothing more is sent under it. What was sent goes on, and fails once another has it."""
+        self.fenced = True
+        self._marker = None
+
     def _lost_token(self, guard: Guard | None) -> None:
         """The token that a line was made with does not hold; it may be a former one of ours, which says nothing."""
         if self._marker is None or guard is None or guard.marker != render_marker(self._marker):
             return
-        self.fenced = True
-        self._marker = None
+        self.step_down()
         self.on_fenced()

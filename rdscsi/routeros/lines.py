@@ -14,9 +14,9 @@ would hide inside `where`.
 """
 
 import itertools
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from rdscsi.names import Backing
+from rdscsi.names import Backing, ImportedBacking
 from rdscsi.routeros.phrases import for_each, joined, print_disks, print_pool, record, refuse_if, wait_until, when
 from rdscsi.routeros.quoting import number, quote
 from rdscsi.routeros.uptime import Window, render_uptime
@@ -36,7 +36,7 @@ AGAIN = (
     f":set zt {UPTIME}",
     f':if (($zt<$za) or ($zt>$zy)) do={{:error "{OUT_OF_WINDOW}"}}',
 )
-"""The checks directly before a mutating statement; the object's own comes between them and the statement (`_one`)."""
+"""The checks directly before a mutating statement; the object's own comes between them and the statement (`one`)."""
 
 _EXPLICIT = "mount-filesystem=no smb-sharing=no nfs-sharing=no media-sharing=no iscsi-export=no nvme-tcp-export=no"
 _ITEM = "/disk/find where slot=$zs"
@@ -164,7 +164,7 @@ def create(guard: Guard, volume: NewVolume) -> str:
         f"/disk/add type=file slot=$zs file-path=$zf {file_size}{_EXPLICIT} comment=($zc . $zx . $zu)",
     ]
     lacking = f"[:len [{_ITEM}]]=0" + (f" and [:len [{_leaf(place)}]]=1" if volume.copied else "")
-    grow = _one(f"{_ITEM} and comment=$zc and size<{size}", f"/disk/set $zq file-size={size}")
+    grow = one(f"{_ITEM} and comment=$zc and size<{size}", f"/disk/set $zq file-size={size}")
     finish = [
         *_uuid_of("$zq", place),
         ":set zc ($zc . $zx . $zu)",
@@ -173,7 +173,7 @@ def create(guard: Guard, volume: NewVolume) -> str:
             [
                 *(grow if volume.copied else ()),
                 *wait_until(verified),
-                *_one(verified, f"/disk/set $zq comment=({ready} . $zx . $zu)"),
+                *one(verified, f"/disk/set $zq comment=({ready} . $zx . $zu)"),
             ],
         ),
     ]
@@ -223,13 +223,13 @@ def publish(guard: Guard, slot_name: str, old_tag: str, new_tag: str, subnqn: st
         _object(slot_name),
         _tags(old_tag, new_tag),
         [f":local zd {quote(subnqn)}"],
-        _one(
+        one(
             f"{_ITEM} and (comment=$zo or comment=$zn) and nvme-tcp-export=yes and {nqn}!=$zd",
             "/disk/set $zq nvme-tcp-export=no",
         ),
         _retag(_ITEM),
-        _one(off, f"/disk/set $zq nvme-tcp-server-port={number(trsvcid)} {nqn}=$zd"),
-        _one(f"{off} and {nqn}=$zd", "/disk/set $zq nvme-tcp-export=yes"),
+        one(off, f"/disk/set $zq nvme-tcp-server-port={number(trsvcid)} {nqn}=$zd"),
+        one(f"{off} and {nqn}=$zd", "/disk/set $zq nvme-tcp-export=yes"),
         [print_disks("slot=$zs")],
     )
 
@@ -240,7 +240,7 @@ def unpublish(guard: Guard, slot_name: str, old_tag: str, new_tag: str) -> str:
         guard.open(),
         _object(slot_name),
         _tags(old_tag, new_tag),
-        _one(f"{_ITEM} and (comment=$zo or comment=$zn) and nvme-tcp-export=yes", "/disk/set $zq nvme-tcp-export=no"),
+        one(f"{_ITEM} and (comment=$zo or comment=$zn) and nvme-tcp-export=yes", "/disk/set $zq nvme-tcp-export=no"),
         _retag(f"{_ITEM} and nvme-tcp-export=no"),
         [print_disks("slot=$zs")],
     )
@@ -256,7 +256,7 @@ def expand(guard: Guard, slot_name: str, old_tag: str, new_tag: str, size_bytes:
         _tags(old_tag, new_tag),
         [when(f"[:len [{_ITEM} and comment=$zo and {smaller}]]=1", _enough_space(need_free_bytes))],
         _retag(_ITEM),
-        _one(small, f"/disk/set $zq file-size={number(size_bytes)}"),
+        one(small, f"/disk/set $zq file-size={number(size_bytes)}"),
         [when(f"[:len [{_ITEM} and comment=$zn]]=1", wait_until(f"{_ITEM} and size>={number(size_bytes)}"))],
         [print_disks("slot=$zs"), print_pool()],
     )
@@ -268,15 +268,16 @@ def remove(guard: Guard, slot_name: str, backing: Backing, file_path: str, old_t
     An item in the slot that bears another tag stays, and so does everything that a disk item still refers to. Without
     tags (empty) there is no item of ours, and only the backing object goes.
     """
+    place = kept_in(guard.place, backing)
     off = f"{_ITEM} and nvme-tcp-export=no"
-    item = [*_tags(old_tag, new_tag), *_retag(off), *_one(f"{off} and comment=$zn", "/disk/remove $zq")]
+    item = [*_tags(old_tag, new_tag), *_retag(off), *one(f"{off} and comment=$zn", "/disk/remove $zq")]
     return joined(
         guard.open(),
         _object(slot_name),
         item if new_tag else [],
-        _backing(guard.place, backing, file_path),
-        _drop_leftover(guard.place),
-        [print_disks("slot=$zs"), _print_leaf(guard.place), print_pool()],
+        _backing(place, backing, file_path),
+        _drop_leftover(place),
+        [print_disks("slot=$zs"), _print_leaf(place), print_pool()],
     )
 
 
@@ -295,9 +296,15 @@ def add_again(guard: Guard, slot_name: str, backing: Backing, file_path: str, ta
 
 def observe(guard: Guard, slot_name: str, backing: Backing | None, file_path: str) -> str:
     """Print the item in a slot, if any, and one create's backing object, under proof of marker, pool and window."""
-    object_of_it = _backing(guard.place, backing, file_path) if backing is not None else []
-    leaf = [_print_leaf(guard.place)] if backing is not None else []
+    place = kept_in(guard.place, backing)
+    object_of_it = _backing(place, backing, file_path) if backing is not None else []
+    leaf = [_print_leaf(place)] if backing is not None else []
     return joined(guard.open(), _object(slot_name), object_of_it, [print_disks("slot=$zs")], leaf, [print_pool()])
+
+
+def kept_in(place: Place, backing: Backing | None) -> Place:
+    """Return where that backing object is kept: an imported volume's is a plain file on every pool."""
+    return replace(place, btrfs=False) if isinstance(backing, ImportedBacking) else place
 
 
 def _object(slot_name: str) -> list[str]:
@@ -315,13 +322,13 @@ def _backing(place: Place, backing: Backing, file_path: str) -> list[str]:
     return [*label, f":local zb {quote(backing.name)}", *path]
 
 
-def _one(find: str, statement: str) -> list[str]:
+def one(find: str, statement: str) -> list[str]:
     """Carry out a statement on `$zq`, the one item that a look directly before it finds; otherwise do nothing."""
     return [*AGAIN, f":set zq [{find}]", when("[:len $zq]=1", [statement])]
 
 
 def _retag(find: str) -> list[str]:
-    return [when("$zo!=$zn", _one(f"{find} and comment=$zo", "/disk/set $zq comment=$zn"))]
+    return [when("$zo!=$zn", one(f"{find} and comment=$zo", "/disk/set $zq comment=$zn"))]
 
 
 def _enough_space(need_free_bytes: int) -> list[str]:

@@ -1,4 +1,4 @@
-"""Every line that the driver sends, by name: `lines` and `surveys` together, as one thing that `Device` is given.
+"""Every line that the driver sends, by name: `lines`, `adopting` and `surveys` together, as `Device` is given them.
 
 A simulation may give another program, whose lines are not text for a console but steps of a model; a contract test
 holds the two to the same effects.
@@ -7,6 +7,7 @@ holds the two to the same effects.
 from typing import Protocol
 
 from rdscsi.names import Backing
+from rdscsi.routeros.adopting import Adoption, adopt, disclaim
 from rdscsi.routeros.lines import (
     Guard,
     NewCopy,
@@ -28,8 +29,10 @@ from rdscsi.routeros.uptime import Window
 __all__ = [
     "Program",
     "add_again",
+    "adopt",
     "copy",
     "create",
+    "disclaim",
     "expand",
     "first_marker",
     "inventory",
@@ -45,7 +48,7 @@ __all__ = [
 
 
 class Program(Protocol):
-    """What can be sent; each method is documented at the function of its name in `lines` or `surveys`."""
+    """What can be sent; each method is documented at the function of its name in `lines`, `adopting` or `surveys`."""
 
     def look(self, pool_slot: str, marker_slot: str) -> str: ...
 
@@ -78,3 +81,7 @@ class Program(Protocol):
     ) -> str: ...
 
     def add_again(self, guard: Guard, slot_name: str, backing: Backing, file_path: str, tag: str) -> str: ...
+
+    def adopt(self, guard: Guard, wanted: Adoption) -> str: ...
+
+    def disclaim(self, guard: Guard, wanted: Adoption) -> str: ...

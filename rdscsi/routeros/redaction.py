@@ -2,9 +2,10 @@
 
 import re
 
-# Property names as RouterOS has them: password, nvme-tcp-server-password, secret, passphrase, private-key ...
+# How property names end: password, nvme-tcp-server-password, secret, passphrase, private-key ... What comes before is
+# not looked at: it costs a try at every letter of each line.
 _SECRET = re.compile(
-    r"""(?P<name>(?<![a-z])(?:[a-z0-9]+-)*(?:password|passphrase|secret|private-key|key|token))(?P<equals>\s*=\s*)
+    r"""(?P<name>(?<![a-z])(?:password|passphrase|secret|private-key|key|token))(?P<equals>\s*=\s*)
         (?P<value>"(?:[^"\\]|\\.)*(?:"|\Z)|[^\s;}\])"]+)""",
     re.IGNORECASE | re.VERBOSE,
 )

@@ -11,6 +11,8 @@ from rdscsi.model import (
     Capacity,
     CapacityRange,
     Expansion,
+    HealthProblem,
+    HealthStatus,
     NodeExpandRequest,
     NodePublishRequest,
     PublishRequest,
@@ -19,9 +21,13 @@ from rdscsi.model import (
     SnapshotQuery,
     SnapshotRequest,
     StageRequest,
+    StorageProblem,
+    StorageStatus,
     Usage,
     Volume,
     VolumeCapability,
+    VolumeHealth,
+    VolumeHealthPage,
     VolumePage,
     VolumeRequest,
     VolumeStats,
@@ -64,6 +70,7 @@ class FakeController(_Half):
         self.volume = Volume(VOLUME_ID, GIB, (NODE_ID,), {"key": "value"})
         self.snapshot = Snapshot(SNAPSHOT_ID, VOLUME_ID, GIB, 1_800_000_000.0)
         self.why_not = ""
+        self.health = VolumeHealth(VOLUME_ID, (HealthProblem(HealthStatus.DATA_LOSS, "FileMissing", "it is gone"),))
 
     async def create_volume(self, request: VolumeRequest) -> Volume:
         await self._ask("create", request)
@@ -93,8 +100,21 @@ class FakeController(_Half):
         await self._ask("get", volume_id)
         return self.volume
 
-    async def get_capacity(self, parameters: Mapping[str, str], capabilities: Sequence[VolumeCapability]) -> Capacity:
-        await self._ask("capacity", dict(parameters), tuple(capabilities))
+    async def get_volume_health(self, volume_id: str) -> VolumeHealth:
+        await self._ask("health", volume_id)
+        return self.health
+
+    async def list_volume_health(self, max_entries: int, starting_token: str) -> VolumeHealthPage:
+        await self._ask("list health", max_entries, starting_token)
+        return VolumeHealthPage((self.health,), "next")
+
+    async def get_capacity(
+        self,
+        parameters: Mapping[str, str],
+        capabilities: Sequence[VolumeCapability],
+        reachable: frozenset[str] | None = None,
+    ) -> Capacity:
+        await self._ask("capacity", dict(parameters), tuple(capabilities), *(() if reachable is None else (reachable,)))
         return Capacity(300, 200, 100)
 
     async def expand_volume(
@@ -124,6 +144,7 @@ class FakeNode(_Half):
 
     node_id = NODE_ID
     max_volumes_per_node = 17
+    backends = ("one", "two")
 
     async def stage(self, request: StageRequest) -> None:
         await self._ask("stage", request)
@@ -140,6 +161,14 @@ class FakeNode(_Half):
     async def stats(self, volume_id: str, volume_path: str, staging_target_path: str) -> VolumeStats:
         await self._ask("stats", volume_id, volume_path, staging_target_path)
         return VolumeStats((Usage("bytes", 100, 60, 40), Usage("inodes", 10, 6, 4)))
+
+    async def volume_health(self, volume_id: str) -> VolumeHealth:
+        await self._ask("health", volume_id)
+        return VolumeHealth(volume_id, (HealthProblem(HealthStatus.INACCESSIBLE, "PathsDown", "no path"),))
+
+    async def storage_health(self) -> tuple[StorageProblem, ...]:
+        await self._ask("storage health")
+        return (StorageProblem(StorageStatus.UNREACHABLE, "PortalsUnreachable", "none answers"),)
 
     async def expand(self, request: NodeExpandRequest) -> int:
         await self._ask("expand", request)

@@ -44,7 +44,7 @@ def test_every_capability_of_the_contract_has_a_verdict(section: str, known: set
 
 
 async def test_what_is_called_implemented_is_what_is_advertised(tmp_path: Path) -> None:
-    async with open_edge(tmp_path / "csi.sock") as edge, open_client(edge.server.endpoint) as client:
+    async with open_edge(tmp_path / "csi.sock", topology=True) as edge, open_client(edge.server.endpoint) as client:
         plugin = await client.call(pb.GetPluginCapabilitiesRequest(), pb.GetPluginCapabilitiesResponse)
         controller = await client.call(pb.ControllerGetCapabilitiesRequest(), pb.ControllerGetCapabilitiesResponse)
         node = await client.call(pb.NodeGetCapabilitiesRequest(), pb.NodeGetCapabilitiesResponse)

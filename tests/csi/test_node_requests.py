@@ -32,6 +32,7 @@ from rdscsi.model import (
     Portal,
     PublishContext,
     StageRequest,
+    Tuning,
     VolumeCapability,
 )
 
@@ -89,6 +90,15 @@ CONTEXTS: list[tuple[Changes, str]] = [
         *paths("staging_target_path"),
         *CAPABILITIES,
         *CONTEXTS,
+        ({"volume_context": {"ctrlLossTmo": "-1"}}, "volume_context[ctrlLossTmo]='-1': whole seconds from 1 to 86400"),
+        (
+            {"volume_context": {"ctrlLosTmo": "60"}},
+            "volume_context[ctrlLosTmo]='60': no such parameter; there are: ctrl",
+        ),
+        (
+            {"volume_context": {"mkfsOptions": "-m reflink=0"}},
+            "volume_context[mkfsOptions]='-m reflink=0': options that mkfs",
+        ),
         ({"publish_context": {}}, "publish_context='': subnqn=''"),
         ({"publish_context": {**PUBLISH_CONTEXT, "subnqn": "nqn.2014-08.org:x"}}, "subnqn='nqn.2014-08.org:x'"),
         ({"publish_context": {"subnqn": NQN}}, "portals=''"),
@@ -108,6 +118,9 @@ def test_stage_reads_every_field() -> None:
     context = {**PUBLISH_CONTEXT, "formatPermit": "permit", "readonly": "true", "csi.storage.k8s.io/x": "y"}
     asked = node_requests.stage(spoilt(stage(), publish_context=context))
     assert asked.publish_context == PublishContext(NQN, portals, "permit", readonly=True)
+    context = {**PROVISIONER_IDENTITY, "ctrlLossTmo": "60", "reconnectDelay": "2", "mkfsOptions": "-i 65536"}
+    asked = node_requests.stage(spoilt(stage(), volume_context=context))
+    assert asked.tuning == Tuning(ctrl_loss_tmo=60, reconnect_delay=2, mkfs_options="-i 65536")
 
 
 @pytest.mark.parametrize(
@@ -197,6 +210,25 @@ def test_stats_refuses_what_is_wrong_and_names_it(changes: Changes, words: str) 
     error = refused(node_requests.stats, stats(**changes))
     assert type(error) is InvalidRequest
     assert words in str(error)
+
+
+def health(**changes: object) -> pb.NodeGetVolumeHealthRequest:
+    message = pb.NodeGetVolumeHealthRequest(volume_id=VOLUME_ID, volume_publish_path=TARGET, staging_target_path=STAGE)
+    return spoilt(message, **changes)  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"), [*IDS, *paths("volume_publish_path")[1:], *paths("staging_target_path")[1:]]
+)
+def test_health_refuses_what_is_wrong_and_names_it(changes: Changes, words: str) -> None:
+    error = refused(node_requests.volume_health, health(**changes))
+    assert type(error) is InvalidRequest
+    assert words in str(error)
+
+
+def test_health_is_asked_for_also_without_paths_and_never_of_strangers() -> None:
+    assert node_requests.volume_health(health(volume_publish_path="", staging_target_path="")) == VOLUME_ID
+    assert type(refused(node_requests.volume_health, health(volume_id="other"))) is NotFound
 
 
 @pytest.mark.parametrize("path", ["some/path", "/a/../b", "/a\nb", DEEP])

@@ -95,6 +95,10 @@ VOLUME_ID_RULES: list[tuple[dict[str, object], str]] = [
         ({"parameters": {"backend": ""}}, "parameters[backend]=''"),
         ({"parameters": {"backend": "No Backend"}}, "parameters[backend]='No Backend'"),
         ({"parameters": LARGE_MAP}, "parameters='1 entries': at most 4096 bytes in all, these are 5000"),
+        ({"parameters": {"ctrlLossTmo": "off"}}, "parameters[ctrlLossTmo]='off': whole seconds from 1 to 86400"),
+        ({"parameters": {"reconnectDelay": "700"}}, "parameters[reconnectDelay]='700': reconnectDelay (700) at most"),
+        ({"parameters": {"ctrlLossTmo": "4"}}, "parameters[ctrlLossTmo]='4': reconnectDelay (5) at most ctrlLossTmo"),
+        ({"parameters": {"mkfsOptions": "-F"}}, "parameters[mkfsOptions]='-F': options of mkfs.ext4"),
         ({"volume_content_source": pb.VolumeContentSource()}, "volume_content_source='': a snapshot or a volume"),
         ({"volume_content_source": of_snapshot("")}, "volume_content_source.snapshot_id='': required"),
         ({"volume_content_source": of_volume("")}, "volume_content_source.volume_id='': required"),
@@ -345,6 +349,51 @@ def test_expand_reads_every_field_and_does_without_a_capability() -> None:
 
 
 def test_a_volume_context_of_ours_and_theirs_is_no_reason_to_refuse() -> None:
-    context = {**PROVISIONER_IDENTITY, "key": "value"}
+    context = {**PROVISIONER_IDENTITY, "ctrlLossTmo": "60"}
     requests.publish_volume(spoilt(controller_publish(), volume_context=context))
-    requests.validate_capabilities(spoilt(validate(), volume_context=context, volume_capabilities=[block()]))
+    asked = spoilt(validate(), volume_context=context, volume_capabilities=[block()], parameters={})
+    assert requests.validate_capabilities(asked).unserved == ""
+
+
+@pytest.mark.parametrize(
+    ("context", "words"),
+    [
+        ({"key": "value"}, "volume_context[key]='value': no such parameter; there are: ctrlLossTmo"),
+        ({"backend": "rds"}, "volume_context[backend]='rds': no such parameter"),
+        ({"ctrlLossTmo": "-1"}, "volume_context[ctrlLossTmo]='-1': whole seconds from 1 to 86400"),
+    ],
+)
+def test_a_volume_context_that_nobody_answered_is_said_before_anything_is_exported(
+    context: dict[str, str], words: str
+) -> None:
+    given = {**PROVISIONER_IDENTITY, **context}
+    assert words in str(refused(requests.publish_volume, spoilt(controller_publish(), volume_context=given)))
+    assert words in str(refused(requests.validate_capabilities, spoilt(validate(), volume_context=given)))
+
+
+def test_a_volume_context_and_parameters_that_do_not_go_together_are_not_confirmed() -> None:
+    parameters = {"backend": "rds", "ctrlLossTmo": "60"}
+    for context, confirmed in (({"ctrlLossTmo": "60"}, True), ({"ctrlLossTmo": "61"}, False), ({}, True)):
+        asked = spoilt(validate(), parameters=parameters, volume_context=context, volume_capabilities=[block()])
+        assert (requests.validate_capabilities(asked).unserved == "") is confirmed
+
+
+def test_a_volume_snapshot_class_tunes_nothing() -> None:
+    error = refused(requests.create_snapshot, spoilt(create_snapshot(), parameters={"ctrlLossTmo": "60"}))
+    assert str(error) == "parameters[ctrlLossTmo]='60': no such parameter; there are: backend"
+
+
+@pytest.mark.parametrize(
+    ("capabilities", "accepted"),
+    [([mount()], True), ([mount(fs_type="xfs")], False), ([mount(), mount(fs_type="xfs")], False), ([block()], True)],
+)
+def test_options_for_mkfs_fit_each_filesystem_that_is_asked_for(
+    capabilities: list[pb.VolumeCapability], accepted: bool
+) -> None:
+    asked = spoilt(create(), parameters={"mkfsOptions": "-m 1"}, volume_capabilities=capabilities)
+    if accepted:
+        assert requests.create_volume(asked).parameters == {"mkfsOptions": "-m 1"}
+    else:
+        assert "parameters[mkfsOptions]='-m 1': options that mkfs.xfs may be" in str(
+            refused(requests.create_volume, asked)
+        )

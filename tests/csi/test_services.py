@@ -48,6 +48,15 @@ SNAPSHOT = pb.Snapshot(
     ready_to_use=True,
 )
 
+HEALTH = pb.VolumeHealth(
+    volume_id=VOLUME_ID,
+    health_statuses=[
+        pb.VolumeHealthVolumeHealthEntry(
+            status=pb.VolumeHealthErrorType.DATA_LOSS, reason="FileMissing", message="it is gone"
+        )
+    ],
+)
+
 CONTROLLER_CALLS = [
     (
         pb.CreateVolumeRequest(
@@ -119,6 +128,16 @@ CONTROLLER_CALLS = [
         ),
     ),
     (
+        pb.ControllerGetVolumeHealthRequest(volume_id=VOLUME_ID),
+        ("health", VOLUME_ID),
+        pb.ControllerGetVolumeHealthResponse(volume_health=HEALTH),
+    ),
+    (
+        pb.ControllerListVolumeHealthRequest(max_entries=3, starting_token="here"),
+        ("list health", 3, "here"),
+        pb.ControllerListVolumeHealthResponse(entries=[HEALTH], next_token="next"),
+    ),
+    (
         pb.GetCapacityRequest(volume_capabilities=[MOUNT], parameters={"backend": "rds"}),
         ("capacity", {"backend": "rds"}, (XFS,)),
         pb.GetCapacityResponse(available_capacity=300, maximum_volume_size=200, minimum_volume_size=100),
@@ -168,6 +187,33 @@ NODE_CALLS = [
             usage=[
                 pb.VolumeUsage(unit=pb.VolumeUsageUnit.BYTES, total=100, available=60, used=40),
                 pb.VolumeUsage(unit=pb.VolumeUsageUnit.INODES, total=10, available=6, used=4),
+            ]
+        ),
+    ),
+    (
+        pb.NodeGetVolumeHealthRequest(volume_id=VOLUME_ID, volume_publish_path="/target", staging_target_path="/stage"),
+        ("health", VOLUME_ID),
+        pb.NodeGetVolumeHealthResponse(
+            volume_health=pb.VolumeHealth(
+                volume_id=VOLUME_ID,
+                health_statuses=[
+                    pb.VolumeHealthVolumeHealthEntry(
+                        status=pb.VolumeHealthErrorType.INACCESSIBLE, reason="PathsDown", message="no path"
+                    )
+                ],
+            )
+        ),
+    ),
+    (
+        pb.NodeGetStorageHealthRequest(),
+        ("storage health",),
+        pb.NodeGetStorageHealthResponse(
+            backend_health=[
+                pb.NodeGetStorageHealthResponseStorageBackendHealth(
+                    status=pb.StorageHealthErrorType.STORAGE_UNREACHABLE,
+                    reason="PortalsUnreachable",
+                    message="none answers",
+                )
             ]
         ),
     ),
@@ -225,10 +271,14 @@ async def test_what_is_told_from_memory_asks_nobody(tmp_path: Path) -> None:
         "GET_SNAPSHOT",
         "CLONE_VOLUME",
         "SINGLE_NODE_MULTI_WRITER",
+        "GET_VOLUME_HEALTH",
+        "LIST_VOLUME_HEALTH",
     }
     assert {one.rpc.type.name for one in node.capabilities if one.rpc} == {
         "STAGE_UNSTAGE_VOLUME",
         "GET_VOLUME_STATS",
+        "GET_VOLUME_HEALTH",
+        "GET_STORAGE_HEALTH",
         "EXPAND_VOLUME",
         "SINGLE_NODE_MULTI_WRITER",
     }
@@ -249,15 +299,11 @@ UNSERVED = sorted(
 
 def test_what_is_not_served_is_what_the_issue_leaves_out() -> None:
     assert {request.__name__.removesuffix("Request") for request in UNSERVED} == {
-        "ControllerGetVolumeHealth",
-        "ControllerListVolumeHealth",
         "ControllerModifyVolume",
         "CreateVolumeGroupSnapshot",
         "DeleteVolumeGroupSnapshot",
         "GetVolumeGroupSnapshot",
         "GroupControllerGetCapabilities",
-        "NodeGetStorageHealth",
-        "NodeGetVolumeHealth",
     }
 
 

@@ -68,6 +68,16 @@ PUBLICATION = PublicationTag(
 MARKER = Marker("8c7d6a0e-33a4-4b7e-a1a5-4a0c7b3f9d52", "pool1/rdscsi", UUID, "aaaqeayeaudao", 41, "aaaqeayeaudaocaj")
 
 
+@given(made_tags, st.from_regex(r"pool1/[a-z0-9_./=-]{1,24}", fullmatch=True))
+def test_the_path_of_an_imported_volume_is_read_back(made: Tag, path: str) -> None:
+    imported = replace(made, path=path, backing_uuid="", source="-", request_hash="-", blank=False)
+    found = parse_tag(render_tag(imported))
+    assert found is not None
+    assert found.path == path
+    assert found.evolve().path == path
+    assert replace(found, publication=None) == replace(imported, publication=None)
+
+
 def test_a_source_is_told_by_kind_and_half_its_hash() -> None:
     slot = names.slot("s", "c", "snap-1")
     assert tags.source_word(slot) == f"s{slot.partition('-')[2][:12]}"

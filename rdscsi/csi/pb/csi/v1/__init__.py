@@ -466,7 +466,7 @@ default_message_pool.register_message(
 @dataclass(eq=False, repr=False)
 class ControllerListVolumeHealthRequest(betterproto2.Message):
     """
-    Volume health: not served.
+    The volumes that something is wrong with.
     """
 
     max_entries: "int" = betterproto2.field(1, betterproto2.TYPE_INT32)
@@ -1269,7 +1269,7 @@ default_message_pool.register_message(
 @dataclass(eq=False, repr=False)
 class NodeGetVolumeHealthRequest(betterproto2.Message):
     """
-    Health seen from the node: not served.
+    Health seen from the node.
     """
 
     volume_id: "str" = betterproto2.field(1, betterproto2.TYPE_STRING)
