@@ -67,6 +67,10 @@ class ApplianceMachine:
         """See `Machine`: as of the last survey."""
         return self._leaves
 
+    def origins(self) -> Mapping[str, str]:
+        """See `Machine`. No drill copies anything, so nobody asks."""
+        raise CannotBeStaged("what a copy was made from is not surveyed")
+
     def watch_changes(self, hook: Hook) -> None:
         """See `Machine`: nobody sees statements here."""
 

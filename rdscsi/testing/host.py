@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -159,6 +160,10 @@ class FailingHost:
             return await self._call(name, wrapped, *args, **kwargs)
 
         return call
+
+    def holding(self, device: Device) -> AbstractAsyncContextManager[None]:
+        """No effect, and no coroutine."""
+        return self._host.holding(device)
 
     async def _call(self, name: str, wrapped: Callable[..., Awaitable[Any]], *args: Any, **kwargs: Any) -> Any:
         await self._alive()

@@ -66,6 +66,11 @@ class Promises:
         self.gone.add(snapshot_id)
         self.sure(snapshot_id)
 
+    def holds(self, an_id: str) -> bool:
+        """Tell whether a volume or snapshot was promised, and nothing about that is open."""
+        promised = an_id in self.exists or an_id in self.snapshots
+        return promised and not self.doubtful(an_id, Aspect.EXISTS)
+
     def doubt(self, volume_id: str, *aspects: Aspect) -> None:
         """A call about this is under way, or its answer was a maybe."""
         self.doubts.setdefault(volume_id, set()).update(aspects or Aspect)
@@ -94,6 +99,11 @@ class Holdings:
             frozenset(leaf for leaf in self.leaves if PREFIX not in leaf and leaf != BASE_DIRECTORY),
         )
 
+    def differing(self, other: "Holdings") -> set[str]:
+        """The slots whose items are not the same in both."""
+        slots = self.items.keys() | other.items.keys()
+        return {slot for slot in slots if self.items.get(slot) != other.items.get(slot)}
+
 
 def holdings(machine: Machine) -> Holdings:
     """Look past the console at what there is."""
@@ -112,16 +122,28 @@ class Memory(enum.Enum):
 
 
 async def violations(
-    machine: Machine, journal: Journal, promises: Promises, before: Holdings, *, memory: Memory = Memory.WHOLE
+    machine: Machine,
+    journal: Journal,
+    promises: Promises,
+    before: Holdings,
+    *,
+    memory: Memory = Memory.WHOLE,
+    lost: Collection[str] = (),
 ) -> list[str]:
-    """Check everything, after settling."""
+    """Check everything, after settling. `lost`: files and directories that a power loss has taken back.
+
+    Of those a volume or snapshot may be quarantined as lost, and stays so until a person comes.
+    """
     now = holdings(machine)
     wrong = []
     if now.foreign != before.foreign:
         wrong.append(f"foreign objects changed: {_difference(before.foreign, now.foreign)}")
     records = {record.slot: record for record in await journal.volumes()}
+    gone = {slot for slot, one in records.items() if one.quarantine.startswith(LOST) and _taken(one.backing, lost)}
+    for slot in gone:
+        promises.doubt(records[slot].volume_id)
     disks = {slot: item for slot, item in machine.items().items() if slot.startswith(PREFIX)}
-    excused = {slot for slot, record in records.items() if _unclaimed(record, promises, memory)}
+    excused = gone | {slot for slot, record in records.items() if _unclaimed(record, promises, memory)}
     for held in (records, disks):
         for slot in excused & held.keys():
             del held[slot]
@@ -134,8 +156,31 @@ async def violations(
     # A file that outlived its item and every record is for a person to add again: nothing is lost.
     kept = {volume_id for volume_id in promises.exists if memory is not Memory.WHOLE and _has_file(now, volume_id)}
     wrong += _promises(promises, records, kept)
-    wrong += _snapshots(now, promises, {record.snapshot_id: record for record in await journal.snapshots()}, memory)
+    snapshots = {record.snapshot_id: record for record in await journal.snapshots()}
+    for taken in [one for one in snapshots.values() if one.quarantine.startswith(LOST) and _taken(one.leaf, lost)]:
+        promises.doubt(taken.snapshot_id)
+        del snapshots[taken.snapshot_id]
+    wrong += _snapshots(now, promises, snapshots, memory)
     return wrong
+
+
+async def half_made(machine: Machine, journal: Journal) -> list[str]:
+    """Check what must be true the moment after a final answer, without any settling: nothing of ours is half made.
+
+    Of volumes about which nothing is open and that nobody has to judge.
+    """
+    busy = {one.subject for one in await journal.open_operations()}
+    disks = machine.items()
+    return [
+        f"half made after a final answer: {wrong}"
+        for record in await journal.volumes()
+        if record.volume_id not in busy and not record.quarantine
+        for wrong in _pair(record.slot, record, disks.get(record.slot))
+    ]
+
+
+def _taken(backing: str, lost: Collection[str]) -> bool:
+    return any(backing in leaf for leaf in lost)
 
 
 def _snapshots(
@@ -241,5 +286,4 @@ def _promises(promises: Promises, records: Mapping[str, VolumeRecord], kept: Col
 
 
 def _difference(before: Holdings, now: Holdings) -> str:
-    slots = {slot for slot in {*before.items, *now.items} if before.items.get(slot) != now.items.get(slot)}
-    return f"items {sorted(slots)}, files {sorted(before.leaves ^ now.leaves)}"
+    return f"items {sorted(before.differing(now))}, files {sorted(before.leaves ^ now.leaves)}"

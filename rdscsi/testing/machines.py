@@ -16,9 +16,9 @@ from rdscsi.simulator import Appliance, ApplianceOptions
 from rdscsi.simulator.faults import Faults
 from rdscsi.simulator.sessions import Sessions
 from rdscsi.testing.clock import TrioClock
+from rdscsi.testing.fast.adopting import WholeProgram
 from rdscsi.testing.fast.appliance import FastAppliance
 from rdscsi.testing.fast.console import FastConsole, FastSessions
-from rdscsi.testing.fast.program import FastProgram
 from rdscsi.testing.transport import Link, MemoryTransport
 
 Hook = Callable[[], None]
@@ -102,6 +102,10 @@ class Machine(Protocol):
 
     def leaves(self) -> frozenset[str]:
         """Every file and directory of the pool by name."""
+        ...
+
+    def origins(self) -> Mapping[str, str]:
+        """What each subvolume that is a copy was copied from, both by leaf name, whatever became of that."""
         ...
 
     def close(self) -> None:
@@ -197,6 +201,11 @@ class SimulatedMachine:
         """See `Machine`."""
         return frozenset(entry.name for entry in self.appliance.storage.files.listing())
 
+    def origins(self) -> Mapping[str, str]:
+        """See `Machine`."""
+        copies = [one for one in self.appliance.storage.subvolumes if one.snapshot]
+        return {one.name: one.parent_name.rpartition("/")[2] for one in copies}
+
     def close(self) -> None:
         """See `Machine`."""
         self.appliance.close()
@@ -207,7 +216,7 @@ class FastMachine:
 
     def __init__(self, clock: TrioClock, *, size: int, flush_delay: float, seed: int) -> None:
         self.faults = Faults(seed=seed)
-        self.program: Program = FastProgram()
+        self.program: Program = WholeProgram()
         self.appliance = FastAppliance(clock, size=size, flush_delay=flush_delay)
         self.sessions = FastSessions(self.appliance, self.faults)
 
@@ -283,6 +292,10 @@ class FastMachine:
         directories = {f"pool1/rdscsi/{name}" for name in self.appliance.leaves}
         base = {"pool1/rdscsi"} if self.appliance.base_directory else set()
         return frozenset({"pool1", *base, *directories, *self.appliance.files})
+
+    def origins(self) -> Mapping[str, str]:
+        """See `Machine`."""
+        return {name: leaf.origin for name, leaf in self.appliance.leaves.items() if leaf.origin}
 
     def close(self) -> None:
         """See `Machine`."""

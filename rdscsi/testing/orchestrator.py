@@ -3,19 +3,22 @@
 It calls again while the answer is a maybe (`NotFinal`), and takes every other error for final.
 """
 
-from collections.abc import Awaitable, Callable, Mapping
+import random
+from collections.abc import Awaitable, Callable, Container, Mapping
 from typing import TypeVar
 
 import trio
 
 from rdscsi import names
-from rdscsi.errors import NotFinal
+from rdscsi.errors import ClusterUnavailable, NotFinal
 from rdscsi.model import (
     MIB,
     AccessMode,
     AccessType,
     CapacityRange,
+    Claim,
     PublishRequest,
+    Standing,
     Volume,
     VolumeCapability,
     VolumeRequest,
@@ -32,10 +35,41 @@ FIRST_PAUSE, LONGEST_PAUSE = 1.0, 30.0
 
 
 def wish(
-    name: str, size_bytes: int = 64 * MIB, *, parameters: Mapping[str, str] | None = None, limit_bytes: int = 0
+    name: str,
+    size_bytes: int = 64 * MIB,
+    *,
+    parameters: Mapping[str, str] | None = None,
+    limit_bytes: int = 0,
+    claim: Claim | None = None,
 ) -> VolumeRequest:
     """A CreateVolume request."""
-    return VolumeRequest(name, CapacityRange(size_bytes, limit_bytes), (FILESYSTEM,), parameters or {})
+    return VolumeRequest(name, CapacityRange(size_bytes, limit_bytes), (FILESYSTEM,), parameters or {}, claim=claim)
+
+
+class Cluster:
+    """What Kubernetes knows: `volumes` that were handed out, `claims` that are asked for, both by volume id.
+
+    It does not answer every time; `unclaimed` counts how often it said that nobody has to do with a volume.
+    """
+
+    def __init__(self, *, dice: random.Random, away: float = 0.25) -> None:
+        self.volumes: Container[str] = ()
+        self.claims: set[str] = set()
+        self.unclaimed = 0
+        self._dice = dice
+        self._away = away
+
+    async def standing(self, volume_id: str, csi_name: str, claim: Claim) -> Standing:
+        """Tell who has to do with a volume."""
+        await trio.sleep(self._dice.uniform(0.0, 2.0))
+        if self._dice.random() < self._away:
+            raise ClusterUnavailable("the API server is away")
+        if volume_id in self.claims:
+            return Standing.CLAIM
+        if volume_id in self.volumes:
+            return Standing.VOLUME
+        self.unclaimed += 1
+        return Standing.NOBODY
 
 
 def attach(

@@ -16,7 +16,7 @@ import trio.testing
 
 from rdscsi.errors import DriverError, NotFinal, OperationPending
 from rdscsi.simulator import ApplianceOptions, Behaviour, PoolOptions
-from rdscsi.testing.invariants import Holdings, Promises, holdings, violations
+from rdscsi.testing.invariants import Holdings, Promises, half_made, holdings, violations
 from rdscsi.testing.orchestrator import settle
 from rdscsi.testing.scenarios import VOLUME_ID, Scenario, Step, remove
 from rdscsi.testing.schedules import FLUSH, PATIENCE, SETTLED_AFTER, Reaction
@@ -144,6 +144,7 @@ class _Lives:
         self.outcome.wrong += [
             f"a final answer with an open operation: {one.kind}" for one in await process.journal.open_operations()
         ]
+        self.outcome.wrong += await half_made(self.world.machine, process.journal)
         return True
 
     async def _react(self, process: Process) -> None:

@@ -12,7 +12,7 @@ import trio.testing
 
 from rdscsi.errors import DriverError, NotFinal, Quarantined
 from rdscsi.simulator import ApplianceOptions, Behaviour, PoolOptions
-from rdscsi.testing.invariants import Holdings, Promises, holdings, violations
+from rdscsi.testing.invariants import Holdings, Promises, half_made, holdings, violations
 from rdscsi.testing.orchestrator import settle
 from rdscsi.testing.scenarios import Scenario, Step
 from rdscsi.testing.strikes import Bug, Counting, Strike
@@ -127,6 +127,7 @@ class _Run:
         self.wrong += [
             f"a final answer with an open operation: {one.kind}" for one in await process.journal.open_operations()
         ]
+        self.wrong += await half_made(self.world.machine, process.journal)
         return True
 
     async def _react(self, process: Process) -> None:

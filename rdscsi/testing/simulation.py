@@ -5,6 +5,7 @@ Deterministic: the same script gives the same run, to the order of tasks. Nothin
 """
 
 import itertools
+import random
 import tempfile
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
@@ -16,28 +17,20 @@ import trio.testing
 
 from rdscsi import names
 from rdscsi.controller.controller import Controller
-from rdscsi.errors import DriverError, NotFinal, NotFound
-from rdscsi.model import MIB, CapacityRange, PublishRequest
-from rdscsi.simulator import ApplianceOptions, Behaviour, LineCut, PoolOptions
-from rdscsi.simulator.console.failures import ConsoleError
-from rdscsi.simulator.faults import Fault, Kind
+from rdscsi.simulator import ApplianceOptions, Behaviour, PoolOptions
 from rdscsi.tags import FORMAT
-from rdscsi.testing.invariants import Aspect, Holdings, Memory, Promises, holdings, violations
-from rdscsi.testing.orchestrator import FILESYSTEM, wish
-from rdscsi.testing.script import LENGTH, LINE_TROUBLES, OLD_JOURNAL, Goal, Script, Trouble
-from rdscsi.testing.world import BACKEND, CLUSTER, OPTIONS, World, in_memory, open_world
+from rdscsi.testing.callers import Callers, object_id
+from rdscsi.testing.duet import Duet
+from rdscsi.testing.invariants import Holdings, Memory, holdings, violations
+from rdscsi.testing.orchestrator import Cluster
+from rdscsi.testing.script import OLD_JOURNAL, Goal, Script, Trouble
+from rdscsi.testing.troubles import MachineTroubles
+from rdscsi.testing.world import BACKEND, OPTIONS, World, in_memory, open_world
 
-SIZE = 32 * MIB
-SETTLE_SECONDS = 300.0
+REFRESH_SECONDS = 60.0
+SETTLE_SECONDS = 180.0
+"""More than what the driver waits for at the longest: a caller who does not come back (100 s), and two inventories."""
 LONGEST_SECONDS = 50_000.0
-_ABOUT = {
-    "create": Aspect.EXISTS,
-    "delete": Aspect.EXISTS,
-    "publish": Aspect.PUBLISHED,
-    "unpublish": Aspect.PUBLISHED,
-    "expand": Aspect.SIZE,
-}
-_SCRIPTED_FAULTS = ("cut", "refuse")
 
 
 @dataclass(slots=True)
@@ -49,6 +42,8 @@ class Result:
     lines: int = 0
     lives: int = 0
     reboots: int = 0
+    unclaimed: int = 0
+    faults: int = 0
     seconds: float = 0.0
 
 
@@ -70,22 +65,40 @@ def seed_scheduler(seed: int) -> None:
 async def _simulate(script: Script, directory: Path, fast: bool) -> Result:
     behaviour = Behaviour(config_flush_delay=script.flush_delay, pool_flush_delay=script.flush_delay)
     appliance = ApplianceOptions(pool=PoolOptions(size=1 << 40), initial_uptime=3600.0, behaviour=behaviour)
-    options = replace(OPTIONS, flush_delay=script.flush_delay, abandon_after=100.0, refresh_every=30.0)
+    options = replace(OPTIONS, flush_delay=script.flush_delay, abandon_after=100.0, refresh_every=REFRESH_SECONDS)
+    cluster = Cluster(dice=random.Random(f"cluster {script.seed}"))  # noqa: S311 - repeatable on purpose
+    asked = cluster if script.seed % 2 else None
     settings: dict[str, Any] = {"appliance": appliance, "options": options, "fast": fast, "seed": script.seed}
-    async with open_world(directory, delay=lambda rng: rng.uniform(0.5, 1.5) * script.delay, **settings) as world:
+    settings |= {"claims": asked, "delay": lambda rng: rng.uniform(0.5, 1.5) * script.delay}
+    async with open_world(directory, **settings) as world:
         with trio.move_on_after(LONGEST_SECONDS):
-            return await _Simulation(world, script).run()
+            if script.leases is not None:
+                return await _duet(world, script, cluster)
+            return await _Simulation(world, script, cluster).run()
         return Result([f"not over after {LONGEST_SECONDS:g} virtual seconds"])
 
 
+async def _duet(world: World, script: Script, cluster: Cluster) -> Result:
+    duet = Duet(world, script, cluster)
+    wrong = await duet.run()
+    return Result(
+        wrong,
+        calls=duet.callers.calls,
+        lines=world.machine.lines,
+        lives=sum(pod.lives for pod in duet.pods),
+        reboots=duet.troubles.reboots,
+        faults=duet.faults,
+        seconds=trio.current_time(),
+    )
+
+
 class _Simulation:
-    def __init__(self, world: World, script: Script) -> None:
+    def __init__(self, world: World, script: Script, cluster: Cluster) -> None:
+        self.cluster = cluster
         self.world = world
         self.script = script
         self.result = Result()
-        self.promises = Promises()
-        self.contexts: dict[str, set[str]] = {}
-        self.current: dict[str, str] = {}
+        self.callers = Callers(world.machine, cluster, self._alive)
         self.before = Holdings({}, frozenset())
         self._controller: Controller | None = None
         self._settled: Callable[[], Awaitable[list[str]]] | None = None
@@ -98,26 +111,29 @@ class _Simulation:
         self._memory = Memory.LOST if "journal lost" in kinds else Memory.WHOLE
         if OLD_JOURNAL in kinds:
             self._memory = Memory.OLD_AND_REBOOTED if "reboot" in kinds else Memory.OLD
-        self._strike: Trouble | None = None
-        self._statements = 0
+        self._troubles = MachineTroubles(world)
 
     async def run(self) -> Result:
         self.world.machine.put_stranger("backup")
         self.world.machine.persist()
         self.before = holdings(self.world.machine)
-        self.world.machine.watch_changes(self._change)
+        self.world.machine.watch_changes(self._troubles.before_change)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._keep_alive)
             async with trio.open_nursery() as acting:
                 goals = [event for event in self.script.events if isinstance(event, Goal)]
                 for volume in sorted({goal.volume for goal in goals}):
-                    acting.start_soon(self._pursue, [goal for goal in goals if goal.volume == volume])
+                    acting.start_soon(self.callers.pursue, [goal for goal in goals if goal.volume == volume])
                 for event in self.script.events:
                     if isinstance(event, Trouble):
                         acting.start_soon(self._make, event)
             await self._let_settle()
             nursery.cancel_scope.cancel()
+        self.result.calls = self.callers.calls
+        self.result.wrong += self.callers.wrong
+        self.result.reboots = self._troubles.reboots
         self.result.seconds = trio.current_time()
+        self.result.unclaimed = self.cluster.unclaimed
         self.result.lines = self.world.machine.lines
         return self.result
 
@@ -130,7 +146,12 @@ class _Simulation:
             async with self.world.process(self._journal, ready=False) as process:
                 self._controller = process.controller
                 self._settled = lambda process=process: violations(
-                    self.world.machine, process.journal, self.promises, self.before, memory=self._memory
+                    self.world.machine,
+                    process.journal,
+                    self.callers.promises,
+                    self.before,
+                    memory=self._memory,
+                    lost=self._troubles.taken_back,
                 )
                 self._came.set()
                 await trio.sleep_forever()
@@ -142,89 +163,18 @@ class _Simulation:
             await self._came.wait()
         return self._controller
 
-    # --- the orchestrator
-
-    async def _pursue(self, goals: list[Goal]) -> None:
-        for goal in goals:
-            await trio.sleep_until(goal.at)
-            await self._reach(goal)
-
-    async def _reach(self, goal: Goal) -> None:
-        """Call until the answer is final or patience is over."""
-        volume_id = _volume_id(goal.volume)
-        if goal.verb != "create" and volume_id not in self.promises.exists:
-            return
-        self.promises.doubt(volume_id, _ABOUT[goal.verb])
-        pause = 0.5
-        for _ in range(goal.patience):
-            controller = await self._alive()
-            try:
-                self.result.calls += 1
-                await self._call(goal, controller, volume_id)
-            except NotFinal:
-                await trio.sleep(pause)
-                pause = min(2 * pause, 20.0)
-                continue
-            except DriverError as error:
-                self._final(goal, error, volume_id)
-            else:
-                self.promises.sure(volume_id, _ABOUT[goal.verb])
-            return
-
-    def _final(self, goal: Goal, error: DriverError, volume_id: str) -> None:
-        """A final error says that nothing was done; a volume that was promised is never not found."""
-        promised = volume_id in self.promises.exists and not self.promises.doubtful(volume_id, Aspect.EXISTS)
-        if isinstance(error, NotFound) and promised and goal.verb != "create":
-            self.result.wrong.append(f"{goal}: a volume that was acknowledged is not found: {error}")
-        self.promises.sure(volume_id, _ABOUT[goal.verb])
-
-    async def _call(self, goal: Goal, controller: Controller, volume_id: str) -> None:
-        promises = self.promises
-        if goal.verb == "create":
-            promises.made(await controller.create_volume(wish(goal.volume, SIZE)))
-        elif goal.verb == "delete":
-            await controller.delete_volume(volume_id)
-            promises.deleted(volume_id)
-            self.current.pop(volume_id, None)
-        elif goal.verb == "publish":
-            node_id = names.node_id(goal.node)
-            context = await controller.publish_volume(PublishRequest(volume_id, node_id, FILESYSTEM))
-            promises.published[volume_id] = (node_id,)
-            self._let_in(volume_id, node_id, context["subnqn"])
-        elif goal.verb == "unpublish":
-            await controller.unpublish_volume(volume_id, "")
-            promises.published[volume_id] = ()
-            self.current.pop(volume_id, None)
-        else:
-            grown = await controller.expand_volume(volume_id, CapacityRange(SIZE + goal.size), None)
-            promises.exists[volume_id] = grown.capacity_bytes
-
-    def _let_in(self, volume_id: str, node_id: str, subnqn: str) -> None:
-        """Never two nodes under one NQN; a repeated publish gives the same."""
-        holders = self.contexts.setdefault(subnqn, set())
-        holders.add(node_id)
-        if len(holders) > 1:
-            self.result.wrong.append(f"{subnqn} was given to {sorted(holders)}")
-        self.current[volume_id] = subnqn
-
     # --- what goes wrong
 
     async def _make(self, trouble: Trouble) -> None:
         await trio.sleep_until(trouble.at)
+        self.result.faults += 1
         world = self.world
-        slot = _volume_id(trouble.volume).partition("/")[2]
-        if trouble.kind in _SCRIPTED_FAULTS:
-            self._strike, self._statements = trouble, 0
-        elif trouble.kind in LINE_TROUBLES:
-            kind: Kind = trouble.kind  # type: ignore[assignment]
-            fault = Fault(kind, seconds=trouble.seconds, mutation=trouble.statement)
-            world.faults.add(fault, times=1)
-        elif trouble.kind in ("crash", "stop"):
+        slot = object_id(trouble.volume).partition("/")[2]
+        if self._troubles.make(trouble):
+            return
+        if trouble.kind in ("crash", "stop"):
             self._down_for = trouble.seconds
             (world.crash if trouble.kind == "crash" else world.stop)()
-        elif trouble.kind == "reboot":
-            self.result.reboots += 1
-            world.machine.reboot()
         elif trouble.kind == "away":
             world.link.up = False
             await trio.sleep(trouble.seconds)
@@ -265,36 +215,20 @@ class _Simulation:
         elif trouble.kind == "item removed":
             self.world.machine.remove_by_hand(slot)
 
-    def _change(self) -> None:
-        """Called before each statement that changes something: it may be refused, or the line ends there."""
-        strike = self._strike
-        if strike is None:
-            return
-        self._statements += 1
-        if self._statements < strike.statement:
-            return
-        self._strike = None
-        if strike.kind == "cut":
-            raise LineCut
-        raise ConsoleError("failure: refused by the script")
-
     # --- the end
 
     async def _let_settle(self) -> None:
-        self._strike = None
-        self.world.faults.clear()
+        self._troubles.end()
         self.world.link.up = True
         self._down_for = 0.0
-        await trio.sleep_until(LENGTH + SETTLE_SECONDS)
+        await trio.sleep_until(self.script.length + SETTLE_SECONDS)
         for _ in range(3):
             await self._alive()
             assert self._settled is not None
+            for slot in self._troubles.forgotten if self._memory is not Memory.WHOLE else ():
+                self.callers.promises.doubt(names.volume_id(BACKEND, slot))
             wrong = await self._settled()
             if not wrong:
                 return
             await trio.sleep(SETTLE_SECONDS)
         self.result.wrong += wrong
-
-
-def _volume_id(name: str) -> str:
-    return names.volume_id(BACKEND, names.slot(names.KIND_VOLUME, CLUSTER, name))

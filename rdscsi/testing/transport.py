@@ -19,10 +19,14 @@ Delay = Callable[[], float]
 
 @dataclass(slots=True)
 class Link:
-    """The way to the appliance. `up` false: it cannot be reached. `dead`: the process has died, nothing leaves it."""
+    """The way to the appliance. `up` false: it cannot be reached. `dead`: the process has died, nothing leaves it.
+
+    `stamp` tells under which token lines are sent at this moment, for whoever watches what becomes of them.
+    """
 
     up: bool = True
     dead: bool = False
+    stamp: Callable[[], int] = lambda: 0
 
 
 class MemoryTransport:

@@ -20,8 +20,9 @@ from typing import Any
 import trio
 
 from rdscsi import names
+from rdscsi.controller.backend import Lease
 from rdscsi.controller.controller import Controller, make_controller
-from rdscsi.controller.evidence import Evidence
+from rdscsi.controller.evidence import Claims, Evidence
 from rdscsi.controller.options import ControllerOptions
 from rdscsi.journal import Journal, Precautions, open_journal
 from rdscsi.journal.health import JOURNAL_ID_KEY
@@ -85,8 +86,10 @@ class World:
         connections: int = 4,
         delay: Callable[[random.Random], float] = lambda _: 0.0,
         evidence: Evidence | None = None,
+        claims: Claims | None = None,
     ) -> None:
         self.evidence = evidence
+        self.claims = claims
         self.directory = directory
         self.options = options
         self.settings = replace(settings, flush_delay=options.flush_delay)
@@ -126,9 +129,19 @@ class World:
         return self.directory / f"journal-{self.lives}.db"
 
     @asynccontextmanager
-    async def process(self, journal: Path | None = None, *, ready: bool = True) -> AsyncIterator[Process]:
-        """Run one controller while the body runs. A crash inside ends the body too, without an error."""
-        link = self.link = Link()
+    async def process(
+        self,
+        journal: Path | None = None,
+        *,
+        ready: bool = True,
+        lease: Lease | None = None,
+        link: Link | None = None,
+    ) -> AsyncIterator[Process]:
+        """Run one controller while the body runs. A crash inside ends the body too, without an error.
+
+        `lease`: it leads only while that is held, which somebody else sees to. `link`: its way to the appliance.
+        """
+        link = self.link = link or Link()
         path = journal or self.journal_path
         await _copy_template(path, self._new_id())
         with trio.CancelScope() as scope:
@@ -142,7 +155,8 @@ class World:
                 precautions=Precautions(backups=0, ballast_bytes=0),
             )
             async with opened as own, trio.open_nursery() as nursery:
-                process = self._made(own, Operations(nursery, deadline=self.options.operation_deadline), link)
+                operations = Operations(nursery, deadline=self.options.operation_deadline)
+                process = self._made(own, operations, link, lease)
                 nursery.start_soon(process.controller.keep)
                 if ready:
                     await process.wait_ready()
@@ -153,14 +167,14 @@ class World:
         """End the process as SIGKILL does, here and now: the journal survives as its files stand in this moment."""
         former = self.journal_path
         self.lives += 1
-        _copy_files(former, self.journal_path)
+        copy_journal(former, self.journal_path)
         self.link.dead = True
         self._scope.cancel()
 
     def copied_journal(self, name: str) -> Path:
         """Copy the journal as its files stand now, as a backup does; return the path, to be given to `process`."""
         copy = self.directory / f"{name}.db"
-        _copy_files(self.journal_path, copy)
+        copy_journal(self.journal_path, copy)
         return copy
 
     def stop(self) -> None:
@@ -171,7 +185,7 @@ class World:
         """Let go of the appliance's state."""
         self.machine.close()
 
-    def _made(self, journal: Journal, operations: Operations, link: Link) -> Process:
+    def _made(self, journal: Journal, operations: Operations, link: Link, lease: Lease | None) -> Process:
         wires = Wires(
             link=link,
             delay=lambda: self.delay(self.random),
@@ -187,6 +201,8 @@ class World:
             settings=self.settings,
             program=self.machine.program,
             evidence=self.evidence,
+            claims=self.claims,
+            lease=lease,
             now=wall_clock,
             entropy=self.random.randbytes,
         )
@@ -231,7 +247,8 @@ async def _copy_template(path: Path, journal_id: str) -> None:
     _copy(path, journal_id)
 
 
-def _copy_files(source: Path, target: Path) -> None:
+def copy_journal(source: Path, target: Path) -> None:
+    """Copy a journal as its files stand now."""
     for suffix in ("", "-wal"):
         file = source.with_name(source.name + suffix)
         if file.exists():

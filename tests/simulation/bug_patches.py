@@ -7,6 +7,7 @@ from typing import Any
 from rdscsi import names
 from rdscsi.controller import (
     backend,
+    catalogue,
     creation,
     deletion,
     erasing,
@@ -14,6 +15,7 @@ from rdscsi.controller import (
     fencing,
     inventory,
     judgement,
+    leadership,
     settling,
 )
 from rdscsi.journal import changes, intents, operation
@@ -148,7 +150,7 @@ def file_left_by_a_delete(patches: Patches) -> None:
     def buried(backend_: Any, record: Any, last: Any, entry: Any) -> Any:
         return before(backend_, record, last, replace(entry, backings=frozenset()))
 
-    before = patches.put(erasing, "_buried", buried)
+    before = patches.put(erasing, "buried", buried)
 
 
 def confirmed_from_the_record(patches: Patches) -> None:
@@ -251,3 +253,51 @@ def half_made_taken_for_made(patches: Patches) -> None:
         lambda record, entry, size: entry.tag is not None and entry.tag.operation == record.backing,
     )
     patches.put(backend.Backend, "expect", lambda self, condition, what, entry: None)
+
+
+def inventory_skipped_after_a_reboot(patches: Patches) -> None:
+    """That the uptime fell is seen, and nothing comes of it before the next inventory that is due anyway."""
+    patches.put(backend.Backend, "_rebooted", lambda self: None)
+
+
+def read_back_ignored(patches: Patches) -> None:
+    patches.put(backend.Backend, "expect", lambda self, condition, what, entry: None)
+
+
+def not_doubted_after_a_lost_reply(patches: Patches) -> None:
+    def doubt(self: Any, slot: str) -> None:
+        before(self, slot)
+        self.entry(slot).suspect = False
+
+    before = patches.put(catalogue.Catalogue, "doubt", doubt)
+
+
+def refused_expansion_not_undone(patches: Patches) -> None:
+    async def undo(backend_: Any, open_: Any, record: Any, error: Any) -> None:
+        await open_.fail(error)
+
+    patches.put(expansion, "_undo", undo)
+
+
+def nothing_waited_for_after_a_take_over(patches: Patches) -> None:
+    patches.put(device.Device, "_unsettle_statements", lambda self: None)
+
+
+def led_without_the_lease(patches: Patches) -> None:
+    """The Lease is asked for once, at the first start; that it is lost is overlooked."""
+    patches.put(backend.Backend, "require_lease", lambda self: None)
+    patches.put(backend.Backend, "_lease_changed", lambda self: None)
+
+    async def term(backend_: Any) -> int | None:
+        return None
+
+    patches.put(leadership, "_term", term)
+
+
+def token_taken_back(patches: Patches) -> None:
+    """Whoever finds another journal's token takes it, whatever his own journal knows."""
+
+    async def yield_(backend_: Any, old: Any, counter: int, term: Any) -> None:
+        return None
+
+    patches.put(leadership, "_yield", yield_)

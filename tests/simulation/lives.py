@@ -1,5 +1,6 @@
 """Lives of a volume whose every step is compared with a law that no invariant of a settled world can see."""
 
+import itertools
 import tempfile
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
@@ -182,11 +183,47 @@ async def deleted_stays_deleted(world: World, process: Process) -> list[str]:
     return _back(world, volume_id)
 
 
+async def an_old_tag_put_back(world: World, process: Process) -> list[str]:
+    """Law 7: whoever is told that a node is let in can rely on it, though an operator restores an old comment."""
+    volume_id = await _made(process)
+    await _publish(process, volume_id)
+    await _unpublish(process, volume_id)
+    slot = volume_id.partition("/")[2]
+    old, changed = world.machine.items()[slot].comment, itertools.count(1)
+
+    def put_back() -> None:
+        if next(changed) == 2:
+            world.machine.set_by_hand(slot, comment=old)
+
+    world.machine.watch_changes(put_back)
+    context = await _publish(process, volume_id)
+    item = world.machine.items()[slot]
+    there = item.export and item.nqn == context["subnqn"]
+    return [] if there else [f"the node was told to be let in, and the export is {item.export} as {item.nqn!r}"]
+
+
+async def restored_before_the_next_inventory_is_due(world: World) -> list[str]:
+    """Law 13: as soon as a line shows that the uptime fell, all is looked through, and what was lost made again."""
+    world.options = replace(world.options, refresh_every=24 * 3600.0)
+    wrong: list[str] = []
+    async with world.process() as process:
+        volume_id = await _made(process)
+        await trio.sleep(10 * FLUSH)
+        await _publish(process, volume_id)
+        world.machine.reboot()
+        await settle(lambda: process.controller.create_volume(wish("pvc-2")))
+        await trio.sleep(60.0)
+        if not world.machine.items()[volume_id.partition("/")[2]].export:
+            wrong += ["a published volume is not served any more since the appliance lost its power"]
+    return wrong
+
+
 LIVES: Mapping[str, Lives] = {
     "late by 5 s": _late(5.0),
     "late by 200 s": _late(200.0),
     "a dead process changes nothing": a_dead_process_changes_nothing,
     "rebuilt from the tags": rebuilt_from_the_tags,
+    "restored before the next inventory is due": restored_before_the_next_inventory_is_due,
 } | {
     life.__name__.replace("_", " "): _of_one(life)
     for life in (
@@ -198,6 +235,7 @@ LIVES: Mapping[str, Lives] = {
         never_two_after_a_power_loss,
         not_deleted_while_published,
         confirmed_by_a_look,
+        an_old_tag_put_back,
     )
 }
 

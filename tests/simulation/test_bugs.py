@@ -2,7 +2,7 @@
 
 import pytest
 from bug_patches import Patches
-from bugs import BUGS, Call, caught, in_place
+from bugs import BUGS, SPARES, Call, Spare, caught, in_place
 
 from rdscsi.journal import operation
 
@@ -23,6 +23,11 @@ def test_a_deliberate_bug_is_caught(name: str) -> None:
 @pytest.mark.parametrize("catch", dict.fromkeys(bug.caught_by for bug in BUGS.values()), ids=str)
 def test_what_catches_a_bug_is_content_with_the_driver(catch: Call) -> None:
     assert catch.wrong() == []
+
+
+@pytest.mark.parametrize("spare", SPARES, ids=lambda spare: spare.name)
+def test_what_is_said_to_be_spare_is(spare: Spare) -> None:
+    assert spare.wrong(every=6) == []
 
 
 def test_a_bug_is_taken_out_again() -> None:

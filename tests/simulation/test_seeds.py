@@ -1,18 +1,22 @@
 """Whole simulations: the seeds that ever failed, and some more; the same seed gives the same run."""
 
 import pytest
-from simulate import corpus
+from simulate import Seed, corpus
 
 from rdscsi.testing.minimise import minimise
 from rdscsi.testing.script import Script, make_script
 from rdscsi.testing.simulation import simulate
 
-SEEDS = [*corpus(), *range(1_000, 1_040)]
+SEEDS = [
+    *corpus(),
+    *(Seed("long", number) for number in range(1_000, 1_020)),
+    *(Seed("short", number) for number in range(1_000, 1_060)),
+]
 
 
-@pytest.mark.parametrize("seed", SEEDS)
-def test_a_simulation_ends_well(seed: int) -> None:
-    assert simulate(make_script(seed)).wrong == []
+@pytest.mark.parametrize("seed", SEEDS, ids=str)
+def test_a_simulation_ends_well(seed: Seed) -> None:
+    assert simulate(make_script(seed.number, seed.flavour)).wrong == []
 
 
 @pytest.mark.parametrize("seed", [7, 11])

@@ -6,6 +6,7 @@ from collections import defaultdict
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from rdscsi.names import Backing, ImportedBacking
 from rdscsi.simulator.storage.undo import UndoLog
 from rdscsi.testing.clock import TrioClock
 
@@ -30,11 +31,15 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class Leaf:
-    """A subvolume: its identity, and whether it is a snapshot that nobody can write to. `made` as the console shows."""
+    """A subvolume: its identity, and whether it is a snapshot that nobody can write to. `made` as the console shows.
+
+    `origin`: the name of what it was copied from.
+    """
 
     identity: str
     made: str
     read_only: bool = False
+    origin: str = ""
 
 
 class Refusal(Exception):
@@ -152,7 +157,7 @@ class FastAppliance:
         if name in self.leaves:
             raise Refusal("failure: could not create subvolume: File exists")
         made = datetime.fromtimestamp(self.clock.now(), UTC).strftime("%Y-%m-%d %H:%M:%S")
-        self.leaves[name] = Leaf(str(uuid.UUID(int=next(self._uuids))), made, read_only)
+        self.leaves[name] = Leaf(str(uuid.UUID(int=next(self._uuids))), made, read_only, origin)
         source, copy = _file_in(origin), _file_in(name)
         if source in self.files:
             self.files[copy] = self.files[source]
@@ -175,6 +180,39 @@ class FastAppliance:
                 self._shared[path] = family
 
         self.undo.record("pool", bring_back)
+
+    def holds(self, backing: Backing) -> bool:
+        """Tell whether a backing object is there: a subvolume, or the plain file of an imported volume."""
+        return backing.path in self.files if isinstance(backing, ImportedBacking) else backing.name in self.leaves
+
+    def drop(self, backing: Backing) -> None:
+        """`/disk/btrfs/subvolume/remove`, or `/file/remove`."""
+        if not isinstance(backing, ImportedBacking):
+            self.remove_leaf(backing.name)
+            return
+        path = backing.path
+        if path not in self.files:
+            raise Refusal("no such item")
+        size = self.files.pop(path)
+        self.undo.record("pool", lambda: self.files.update({path: size}))
+
+    def add_file(self, path: str, size: int) -> None:
+        """What an operator put on the pool."""
+        self._set_file(path, size)
+
+    def move_item(self, item: Item, slot: str) -> None:
+        """`/disk/set slot=`."""
+        self._must_be_there(item)
+        if slot in self.items:
+            raise Refusal("failure: already have disk with such slot")
+        before = item.slot
+        self._move(item, slot)
+        self.undo.record("config", lambda: self._move(item, before))
+
+    def _move(self, item: Item, slot: str) -> None:
+        del self.items[item.slot]
+        self.items[slot] = item
+        item.slot = slot
 
     def _drop_leaf(self, name: str) -> None:
         self.leaves.pop(name, None)

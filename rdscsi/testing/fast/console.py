@@ -30,19 +30,24 @@ class Ran:
 class _Running:
     """A line under way, of one boot of the appliance."""
 
+    line: FastLine
     steps: Iterator[None]
     out: list[str]
     boot: int
 
 
 class FastSessions:
-    """All lines of one model go through here; `before_change` is called before each statement that changes it."""
+    """All lines of one model go through here; `before_change` is called before each statement that changes it.
+
+    `under_way` is the line of that statement.
+    """
 
     def __init__(self, appliance: FastAppliance, faults: Faults) -> None:
         self.appliance = appliance
         self.faults = faults
         self.before_change: Callable[[], None] = lambda: None
         self.lines = 0
+        self.under_way: FastLine | None = None
         self._waiting: list[tuple[float, int, Callable[[], None]]] = []
         self._order = itertools.count()
 
@@ -86,10 +91,11 @@ class FastSessions:
 
     def _begin(self, line: FastLine) -> _Running:
         out: list[str] = []
-        return _Running(line.steps(self.appliance, out), out, self.appliance.boots)
+        return _Running(line, line.steps(self.appliance, out), out, self.appliance.boots)
 
     def _advance(self, running: _Running, statement: int) -> bool:
         """Go to the nth change and stand before it; False when the line ends before."""
+        self.under_way = running.line
         try:
             for number in itertools.count(1):
                 next(running.steps)
@@ -103,6 +109,7 @@ class FastSessions:
     def _finish(self, running: _Running) -> Ran:
         if running.boot != self.appliance.boots:
             return Ran(None)
+        self.under_way = running.line
         try:
             for _ in running.steps:
                 self.before_change()
@@ -160,6 +167,7 @@ class FastConsole:
         self._before()
         await self._unless_dead()
         sent.append(line)
+        line.stamp = self._link.stamp()
         ran = self._sessions.attempt(line)
         self._after()
         await self._unless_dead()

@@ -7,7 +7,7 @@ there a line may be cut, paused, refused, or lose its power.
 import json
 from collections.abc import Callable, Iterator
 
-from rdscsi.names import Backing
+from rdscsi.names import Backing, ImportedBacking
 from rdscsi.routeros import lines
 from rdscsi.routeros.lines import Guard, NewCopy, NewVolume, Origin, Place
 from rdscsi.routeros.surveys import MARKER_BYTES, MARKER_CHANGED
@@ -18,10 +18,11 @@ Steps = Callable[[FastAppliance, list[str]], Iterator[None]]
 
 
 class FastLine(str):
-    """A line for the model: what it is called, and its steps."""
+    """A line for the model: what it is called, its steps, and under which token it was sent."""
 
-    __slots__ = ("steps",)
+    __slots__ = ("stamp", "steps")
     steps: Steps
+    stamp: int
 
     @classmethod
     def of(cls, name: str, steps: Steps) -> "FastLine":
@@ -32,7 +33,7 @@ class FastLine(str):
 
 
 class FastProgram:
-    """A `Program` whose lines run on the model only."""
+    """A `Program` whose lines run on the model only; `adopting` adds the two that adopt a disk."""
 
     def look(self, pool_slot: str, marker_slot: str) -> str:
         def steps(at: FastAppliance, out: list[str]) -> Iterator[None]:
@@ -113,7 +114,7 @@ class FastProgram:
                 if at.free() < volume.size_bytes + volume.keep_free_bytes:
                     raise Refusal(lines.NO_SPACE)
                 if not volume.copied:
-                    yield from _drop_leftover(at, guard, name, volume.file_path)
+                    yield from _drop_leftover(at, guard, volume.backing, volume.file_path)
                     _again(at, guard)
                     yield
                     at.add_leaf(name)
@@ -220,7 +221,7 @@ class FastProgram:
                 if found is not None and not found.export:
                     yield
                     at.remove_item(found)
-            yield from _drop_leftover(at, guard, backing.name, file_path)
+            yield from _drop_leftover(at, guard, backing, file_path)
             _print(at, out, slot_name)
             _print_leaf(at, out, backing)
             out.append(_pool(at))
@@ -319,14 +320,14 @@ def _retag(
         at.set_item(found, comment=new_tag)
 
 
-def _drop_leftover(at: FastAppliance, guard: Guard, name: str, file_path: str) -> Iterator[None]:
+def _drop_leftover(at: FastAppliance, guard: Guard, backing: Backing, file_path: str) -> Iterator[None]:
     if _used(at, file_path):
         return
-    there = name in at.leaves
+    there = at.holds(backing)
     _again(at, guard)
     if there:
         yield
-        at.remove_leaf(name)
+        at.drop(backing)
 
 
 # --- what is printed
@@ -368,7 +369,9 @@ def _item(item: Item, *, attached: bool) -> str:
 
 
 def _print_leaf(at: FastAppliance, out: list[str], backing: Backing | None) -> None:
-    if backing is not None and backing.name in at.leaves:
+    if isinstance(backing, ImportedBacking):
+        out += [f'L {{"name": "{backing.path}"}}'] if at.holds(backing) else []
+    elif backing is not None and at.holds(backing):
         out.append(_leaf(at, backing.name))
 
 
