@@ -6,7 +6,8 @@ python tests/e2e/e2e.py down          end it and clear up, whatever state it is 
 python tests/e2e/e2e.py run [NAME…]   start it, run the suite (or these scenarios), take it down
 
 It needs root, Go (as deploy/setup finds it) and Debian's iproute2, util-linux, mount, procps, e2fsprogs, xfsprogs for
-the nodes; gcc, libc6-dev, pkg-config, libseccomp-dev for runc; apt and dpkg for the images; git for the upgrade.
+the nodes; qemu-system-x86 for a guest; gcc, libc6-dev, pkg-config, libseccomp-dev for runc; apt and dpkg for the
+images; git for the upgrade.
 """
 
 import argparse
@@ -21,7 +22,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from cluster import build, catalogue, driver, evidence, places, previous, world
+from cluster import build, catalogue, driver, evidence, places, previous, snapshots, world
 from cluster.programs_in import InitFailed
 from suite import measures, running, upstream
 from suite.scenario import Wrong
@@ -33,10 +34,13 @@ kubectl for this cluster is {kubectl}. What to try:
   k apply -f deploy/examples/filesystem.yaml; k get pvc,pod -w
   k -n rdscsi exec deploy/rdscsi-controller -- rdscsi journal list --state all
   k -n rdscsi logs deploy/rdscsi-controller -f
+  {console}      the simulated RDS
 make cluster-down ends it.
 """
 
-PROGRAMS = ("gcc", "ip", "losetup", "mkfs.ext4", "mkfs.xfs", "nsenter", "pkg-config", "ps", "unshare")
+PROGRAMS = (
+    *("gcc", "ip", "losetup", "mkfs.ext4", "mkfs.xfs", "nsenter", "pkg-config", "ps", "qemu-system-x86_64", "unshare"),
+)
 """By one program each of the Debian packages; Go is found or fetched by the build."""
 
 EXPECTED = (
@@ -143,7 +147,7 @@ def _up(
         evidence.collect(world.World(state, programs), "up")
         world.down(state, tell=clock.tell)
         raise
-    print(WHAT_TO_TRY.format(kubectl=state.kubectl))
+    print(WHAT_TO_TRY.format(kubectl=state.kubectl, console=driver.console(started)))
 
 
 def _run(
@@ -191,10 +195,12 @@ def install(
     clock: Stopwatch,
     before: previous.Previous | None = None,
 ) -> None:
-    """Start a simulated RDS and install the driver by its chart, or that of an earlier commit."""
+    """Start a simulated RDS, let the cluster know snapshots, install the driver by its chart or an earlier one."""
     driver.start_appliance(started, appliance)
+    snapshots.install(started)
     if before:
-        driver.install(started, driver.values(started, previous.TAG), before.checkout)
+        known = previous.known_values(driver.values(started, previous.TAG), before.checkout)
+        driver.install(started, known, before.checkout)
     else:
         driver.install(started, driver.values(started))
     clock.tell("the driver is installed and registered on every node")

@@ -1,4 +1,4 @@
-"""The images that the cluster needs beside the driver's: pause, a small system for test pods, the CSI sidecars.
+"""The images that the cluster needs beside the driver's: pause, systems for test pods, the CSI sidecars.
 
 Sidecars go by the names and versions that the chart gives them; their registry is one that does not exist.
 """
@@ -9,7 +9,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from cluster import images
+from cluster import guest_image, images
 from cluster.build import pins
 from cluster.node import PAUSE_IMAGE
 from cluster.places import cache
@@ -43,7 +43,12 @@ def archives(programs: Path) -> list[Path]:
     test = home / "busybox.tar"
     if not test.exists():
         _write_test_image(test)
-    found = [pause, test]
+    qemu = home / "qemu.tar"
+    if not qemu.exists():
+        busybox = ensure_debian_program(BUSYBOX_PACKAGE, "bin/busybox")
+        inside = {"/bin/busybox": busybox} | guest_image.files()
+        images.write(qemu, guest_image.QEMU_IMAGE, inside, ["/bin/sh"], applets(busybox))
+    found = [pause, test, qemu]
     for name in SIDECARS:
         image = sidecar_image(name)
         sidecar = home / f"{image.replace('/', '_').replace(':', '_')}.tar"

@@ -40,6 +40,7 @@ def write_files(state: State, nodes: Sequence[str]) -> None:
     tokens = []
     users = {"admin": ("admin", "system:masters"), "kcm": ("system:kube-controller-manager", "")}
     users |= {"scheduler": ("system:kube-scheduler", "")}
+    users |= {"snapshots": ("snapshot-controller", "system:masters")}  # its own roles are not what is tested
     users |= {node: (f"system:node:{node}", "system:nodes") for node in nodes}
     for file, (user, groups) in users.items():
         token = secrets.token_hex(16)
@@ -124,6 +125,10 @@ def commands(state: State, programs: Path) -> dict[str, tuple[str, ...]]:
             ),
         ),
         "kube-scheduler": (str(programs / "kube-scheduler"), *_client(state.directory / "scheduler.conf")),
+        "snapshot-controller": (
+            str(programs / "snapshot-controller"),
+            *_flags(kubeconfig=state.directory / "snapshots.conf", retry_interval_max="10s"),
+        ),
     }
 
 

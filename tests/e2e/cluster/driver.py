@@ -23,8 +23,10 @@ TAG = "e2e"
 CHART = Path("deploy", "helm", "rdscsi")
 SIMULATOR = "simulator"
 USER = "rdscsi"
+ADMINISTRATOR = "admin"
+"""May log in with the driver's key, for a person who wants to make users and groups."""
 POOL = "pool1"
-READY_SECONDS = 60.0
+READY_SECONDS = 180.0
 IMAGE_SECONDS = 600.0
 
 
@@ -64,12 +66,20 @@ def start_appliance(world: World, appliance: Appliance) -> None:
         "console-log": world.state.logs / "console.log",
     }
     argv = [sys.executable, "-m", "rdscsi.cli", "simulator", *(f"--{name}={value}" for name, value in flags.items())]
+    argv.append(f"--user={ADMINISTRATOR}")
     world.namespace.start(SIMULATOR, argv, {"PYTHONPATH": str(ROOT)})
     deadline = time.monotonic() + READY_SECONDS
     while b"simulated RDS ready" not in log.read_bytes()[began:]:
         if time.monotonic() > deadline or not world.namespace.programs()[SIMULATOR].running:
             raise ClusterFailed(f"the simulated RDS did not start: {log.read_text()[-1000:]}")
         time.sleep(0.05)
+
+
+def console(world: World) -> str:
+    """The command line that opens the simulated RDS's console."""
+    key = world.state.directory / "appliance_id"
+    host = f"-o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -i {key}"
+    return f"nsenter --target={world.namespace.pid()} --net -- ssh {host} {ADMINISTRATOR}@{APPLIANCE_ADDRESS}"
 
 
 def kill_appliance(world: World) -> None:
@@ -119,15 +129,20 @@ def values(world: World, tag: str = TAG, host_backend: str = "loop") -> dict[str
                 "line-ttl": 5,
                 "longest-statement": 2,
                 "flush-delay": 0,
-                "abandon-after": 60,
+                "abandon-after": 30,
             }
         },
         "node": {
-            "settings": {"host-backend": host_backend, "loop-exports-dir": f"{exports}/exports"},
+            "settings": {
+                "host-backend": host_backend,
+                "loop-exports-dir": f"{exports}/exports",
+                "forgotten-after": 20,
+            },
             "extraVolumes": [volume],
             "extraVolumeMounts": [mount],
         },
         "storageClasses": {"filesystem": {"fsType": "xfs"}},
+        "snapshots": {"enabled": True},
     }
 
 

@@ -13,6 +13,7 @@ _LOOKS = {
     "pods.txt": ("get", "pods", "-A", "-o", "wide"),
     "events.txt": ("get", "events", "-A", "--sort-by=.lastTimestamp"),
     "volumes.yaml": ("get", "pv,pvc,volumeattachments,csinodes,csidrivers,storageclasses", "-A", "-o", "yaml"),
+    "snapshots.yaml": ("get", "volumesnapshots,volumesnapshotcontents,volumesnapshotclasses", "-A", "-o", "yaml"),
     "pods-described.txt": ("describe", "pods", "-A"),
 }
 _LONGEST_LOG = 20_000_000

@@ -14,7 +14,7 @@ from cluster.programs_in import Namespace, Program, command
 PROGRAMS_INSIDE = "/opt/rdscsi-e2e"
 LOGS_INSIDE = "/var/log/rdscsi-e2e"
 PAUSE_IMAGE = "e2e.test/pause:1"
-SECONDS = 20.0
+SECONDS = 60.0
 
 SPARE = 3
 """The node that takes only pods that name it, so that it can fail while the others are at work."""

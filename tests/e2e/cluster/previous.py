@@ -3,16 +3,22 @@
 One whose image cannot be built is passed over, and the one before it is taken.
 """
 
+import json
+import re
 import subprocess
 import tarfile
+from collections.abc import Mapping, Set
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from cluster import driver
 from cluster.places import ROOT, cache
 from cluster.world import ClusterFailed
 
 TAG = "before"
+SETTINGS = Path("docs", "settings.md")
+"""Names each setting in a heading; in every commit, rendered from the code."""
 _SECONDS = 60.0
 _TRIES = 3
 
@@ -39,6 +45,26 @@ def find() -> Previous | None:
         except ClusterFailed as error:
             print(f"e2e: {commit[:12]} is passed over: {str(error)[:200]}", flush=True)
     return None
+
+
+def known_values(chosen: Mapping[str, object], checkout: Path) -> dict[str, object]:
+    """Values of the chart without those that an earlier commit's chart, or its driver, does not know yet."""
+    schema = json.loads((checkout / driver.CHART / "values.schema.json").read_text())
+    settings = set(re.findall(r"^### (\S+)$", (checkout / SETTINGS).read_text(), re.M))
+    return _known(chosen, schema, settings)
+
+
+def _known(chosen: Mapping[str, object], schema: Mapping[str, Any], settings: Set[str]) -> dict[str, object]:
+    found: dict[str, object] = {}
+    for name, value in chosen.items():
+        inner = schema["properties"].get(name)
+        if name == "settings" and isinstance(value, dict):
+            found[name] = {key: one for key, one in value.items() if key in settings}
+        elif isinstance(value, dict) and inner and "properties" in inner:
+            found[name] = _known(value, inner, settings)
+        elif inner:
+            found[name] = value
+    return found
 
 
 def _unpacked(commit: str) -> Path:

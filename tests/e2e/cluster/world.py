@@ -21,8 +21,8 @@ from cluster.programs_in import InitFailed, Namespace, command, environment
 Tell = Callable[[str], None]
 
 NODES = (1, 2, SPARE)
-UP_SECONDS = 120.0
-DOWN_SECONDS = 20.0
+UP_SECONDS = 300.0
+DOWN_SECONDS = 60.0
 IMAGES_NEED = 6 << 30
 """Bytes of memory, of which the images of three nodes take about a half."""
 _INIT = (sys.executable, "-I", str(Path(__file__).with_name("init.py")))
@@ -56,7 +56,7 @@ class World:
         """A node by its name. Raises StopIteration."""
         return next(one for one in self.nodes if one.name == name)
 
-    def kubectl(self, *arguments: str, text: str | None = None, check: bool = True, seconds: float = 60) -> str:
+    def kubectl(self, *arguments: str, text: str | None = None, check: bool = True, seconds: float = 120) -> str:
         """Run kubectl as the administrator; its output. Raises ClusterFailed."""
         argv = (str(self.programs / "kubectl"), f"--kubeconfig={self.state.kubeconfig}", *arguments)
         line = command(self.namespace, *argv, network_only=True)

@@ -5,13 +5,14 @@ import time
 from collections.abc import Iterator
 
 from cluster import driver
+from cluster.world import World
 
 from suite import objects
 from suite.scenario import ANYWHERE, Context, Scenario, check, scenario
 
 SCENARIOS: list[Scenario] = []
 _VOLUMES = 3
-_PATIENCE = 240.0
+_PATIENCE = 300.0
 
 
 @scenario(SCENARIOS, "the appliance is away: the claim's events say so, and it recovers by itself")
@@ -20,13 +21,13 @@ def appliance_away(e2e: Context) -> None:
     try:
         e2e.claim("data", block=True)
         e2e.apply(objects.pod("pod", "data", block=True))
-        e2e.until("the event", lambda: "ProvisioningFailed" in e2e.events("data"), seconds=180)
+        e2e.until("the event", lambda: "ProvisioningFailed" in e2e.events("data"))
         said = e2e.events("data")
         check("10.77.0.2" in said or "appliance" in said, f"the events name no cause: {said}")
     finally:
         driver.start_appliance(e2e.world, driver.Appliance())
     began = time.monotonic()
-    e2e.ready("pod", seconds=180)
+    e2e.ready("pod")
     e2e.measure("recovered", began)
 
 
@@ -37,7 +38,7 @@ def appliance_refuses(e2e: Context) -> None:
         "full": (("disk-full",), "space"),
     }
     for name, (fault, words) in refusals.items():
-        with _trouble(e2e, fault):
+        with appliance_trouble(e2e.world, fault):
             e2e.apply(objects.claim(name, block=True), objects.pod(name, name, block=True))
             _wait_event(e2e, name, words)
         began = time.monotonic()
@@ -52,7 +53,7 @@ def appliance_troubled(e2e: Context) -> None:
     for name, faults in {"slow": (slow,), "lossy": lossy}.items():
         pods = [f"{name}{number}" for number in range(_VOLUMES)]
         began = time.monotonic()
-        with _trouble(e2e, *faults):
+        with appliance_trouble(e2e.world, *faults):
             claims = [objects.claim(pod, block=True) for pod in pods]
             e2e.apply(*claims, *(objects.pod(pod, pod, block=True) for pod in pods))
             e2e.ready(*pods, seconds=_PATIENCE)
@@ -77,6 +78,20 @@ def no_space(e2e: Context) -> None:
     e2e.world.kubectl("delete", "storageclass", e2e.namespace)
 
 
+@scenario(
+    SCENARIOS,
+    "a claim larger than the pool, bound when its pod is scheduled: the pod waits, and the scheduler says why",
+    lane=ANYWHERE,
+)
+def no_space_to_schedule(e2e: Context) -> None:
+    e2e.claim("huge", size="2Ti")
+    e2e.apply(objects.pod("pod", "huge"))
+    e2e.until("the scheduler's word", lambda: "enough free storage" in e2e.events("pod"))
+    check("Provisioning" not in e2e.events("huge"), f"it was tried all the same: {e2e.events('huge')}")
+    e2e.delete("pod", "pod")
+    e2e.delete("pvc", "huge")
+
+
 def _wait_event(e2e: Context, claim: str, words: str) -> None:
     e2e.until("the event", lambda: "ProvisioningFailed" in e2e.events(claim))
     said = e2e.events(claim)
@@ -84,11 +99,11 @@ def _wait_event(e2e: Context, claim: str, words: str) -> None:
 
 
 @contextlib.contextmanager
-def _trouble(e2e: Context, *faults: tuple[str, ...]) -> Iterator[None]:
+def appliance_trouble(world: World, *faults: tuple[str, ...]) -> Iterator[None]:
     """Let the appliance have these faults for a while."""
     for fault in faults:
-        driver.trouble(e2e.world, "add", *fault)
+        driver.trouble(world, "add", *fault)
     try:
         yield
     finally:
-        driver.trouble(e2e.world, "clear")
+        driver.trouble(world, "clear")

@@ -54,7 +54,7 @@ def no_nvme_tcp(e2e: Context) -> None:
         check("modprobe nvme-tcp" in log, "the log names no remedy")
     finally:
         driver.install(e2e.world, driver.values(e2e.world))
-    e2e.ready("pod", seconds=240)
+    e2e.ready("pod")
     e2e.delete("pod", "pod")
     e2e.delete("pvc", "data")
 
@@ -69,7 +69,7 @@ def uninstalled_and_again(e2e: Context) -> None:
     try:
         selector = "app.kubernetes.io/instance=rdscsi"
         kinds = "all,configmaps,serviceaccounts,roles,rolebindings,networkpolicies,poddisruptionbudgets"
-        own = f"{kinds},clusterroles,clusterrolebindings,csidrivers,storageclasses"
+        own = f"{kinds},clusterroles,clusterrolebindings,csidrivers,storageclasses,volumesnapshotclasses"
         e2e.until(
             "everything of the chart is gone",
             lambda: not e2e.world.kubectl("-n", driver.NAMESPACE, "get", own, "-l", selector, "-o", "name").strip(),

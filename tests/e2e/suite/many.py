@@ -21,11 +21,11 @@ def stateful_set(e2e: Context) -> None:
     script = f"test -e {MOUNTED}/name || hostname >{MOUNTED}/name"
     e2e.apply(objects.stateful_set("set", _REPLICAS, script))
     ready = f"jsonpath={{.status.readyReplicas}}={_REPLICAS}"
-    e2e.wait("statefulset/set", ready, seconds=180)
+    e2e.wait("statefulset/set", ready)
     e2e.world.kubectl("-n", e2e.namespace, "scale", "statefulset/set", "--replicas=0")
     e2e.until("no pods", lambda: not e2e.get("pods")["items"])
     e2e.world.kubectl("-n", e2e.namespace, "scale", "statefulset/set", f"--replicas={_REPLICAS}")
-    e2e.wait("statefulset/set", ready, seconds=180)
+    e2e.wait("statefulset/set", ready)
     for number in range(_REPLICAS):
         found = e2e.sh(f"set-{number}", f"cat {MOUNTED}/name").strip()
         check(found == f"set-{number}", f"set-{number} finds the data of {found!r}")
@@ -45,9 +45,9 @@ def twenty(e2e: Context) -> None:
     wrong = [name for name in claims[::5] if e2e.sh(f"pod-{name}", f"cat {MOUNTED}/name").strip() != name]
     check(not wrong, f"another volume's data in {wrong}")
     began = time.monotonic()
-    e2e.delete("pod", "--all", seconds=240)
-    e2e.delete("pvc", "--all", seconds=240)
-    e2e.until("all volumes are deleted", lambda: not e2e.volumes(), seconds=240)
+    e2e.delete("pod", "--all")
+    e2e.delete("pvc", "--all")
+    e2e.until("all volumes are deleted", lambda: not e2e.volumes())
     e2e.measure("all gone", began)
 
 

@@ -10,9 +10,9 @@ from cluster.node import SPARE_TAINT
 Document = dict[str, Any]  # Any: what JSON holds
 
 DRIVER = "csi.rdscsi.io"
-FILESYSTEM, BLOCK = "rds", "rds-block"
+FILESYSTEM, BLOCK, SNAPSHOTS = "rds", "rds-block", "rds"
 MOUNTED, DEVICE = "/data", "/dev/volume"
-SIZE = "400Mi"
+SIZE, SIZE_BYTES = "400Mi", 400 << 20
 """XFS needs at least 300 MiB."""
 
 
@@ -56,13 +56,14 @@ def pod(
     security: Mapping[str, Any] | None = None,
     mount: Mapping[str, Any] | None = None,
     volume: Mapping[str, Any] | None = None,
+    image: str = TEST_IMAGE,
 ) -> Document:
     """A pod with one volume, at MOUNTED or as the device DEVICE, that runs a script and then sleeps."""
     return {
         "apiVersion": "v1",
         "kind": "Pod",
         "metadata": {"name": name},
-        "spec": pod_spec(claim, script=script, block=block, mount=mount, volume=volume)
+        "spec": pod_spec(claim, script=script, block=block, mount=mount, volume=volume, image=image)
         | _on(node)
         | ({"securityContext": security} if security else {}),
     }
@@ -82,11 +83,12 @@ def pod_spec(
     block: bool = False,
     mount: Mapping[str, Any] | None = None,
     volume: Mapping[str, Any] | None = None,
+    image: str = TEST_IMAGE,
 ) -> Document:
     """What a pod consists of."""
     container: Document = {
         "name": "main",
-        "image": TEST_IMAGE,
+        "image": image,
         "imagePullPolicy": "Never",
         "command": ["sh", "-ec", f"{script or 'true'}; touch /tmp/reached; exec sleep 100000"],
         "readinessProbe": {"exec": {"command": ["test", "-e", "/tmp/reached"]}, "periodSeconds": 1},
@@ -135,6 +137,26 @@ def storage_class(name: str, **more: Any) -> Document:
         "volumeBindingMode": "Immediate",
         "allowVolumeExpansion": True,
     } | more
+
+
+def snapshot(name: str, claim: str) -> Document:
+    """A snapshot of a claim's volume."""
+    return {
+        "apiVersion": "snapshot.storage.k8s.io/v1",
+        "kind": "VolumeSnapshot",
+        "metadata": {"name": name},
+        "spec": {"volumeSnapshotClassName": SNAPSHOTS, "source": {"persistentVolumeClaimName": claim}},
+    }
+
+
+def from_snapshot(name: str) -> Document:
+    """The data source of a claim that restores a snapshot."""
+    return {"apiGroup": "snapshot.storage.k8s.io", "kind": "VolumeSnapshot", "name": name}
+
+
+def from_claim(name: str) -> Document:
+    """The data source of a claim that clones another's volume."""
+    return {"kind": "PersistentVolumeClaim", "name": name}
 
 
 def text(document: Mapping[str, Any]) -> str:

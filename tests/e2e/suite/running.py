@@ -16,8 +16,8 @@ from cluster.places import ARTEFACTS, ROOT
 from cluster.programs_in import InitFailed
 from cluster.world import ClusterFailed, World
 
-from suite import appliance, failures, installation, leftovers, life, many, rights
-from suite.scenario import ANYWHERE, Context, Scenario, Skipped, Wrong
+from suite import appliance, copies, failures, guests, installation, leftovers, life, many, measures, rights
+from suite.scenario import ANYWHERE, PATIENCE, Context, Scenario, Skipped, Wrong
 
 sys.path.insert(0, str(ROOT / "tests" / "run"))
 
@@ -27,6 +27,8 @@ SCENARIOS: tuple[Scenario, ...] = (
     *(one for one in installation.SCENARIOS if one.name == "upgraded_under_load"),
     *failures.SCENARIOS,
     *life.SCENARIOS,
+    *copies.SCENARIOS,
+    *guests.SCENARIOS,
     *appliance.SCENARIOS,
     *many.SCENARIOS,
     *(one for one in installation.SCENARIOS if one.name != "upgraded_under_load"),
@@ -47,6 +49,8 @@ class Run:
     wanted: Sequence[Scenario]
     prefix: str = field(default_factory=lambda: f"e2e-{secrets.token_hex(3)}")
     cases: list[Case] = field(default_factory=list)
+    known: set[str] = field(default_factory=set)
+    """What earlier scenarios failed for leaving: those that come after do not fail for it again."""
     measured: dict[str, dict[str, float]] = field(default_factory=dict)
 
 
@@ -67,6 +71,8 @@ def run(world: World, chosen: Sequence[str], tell: Callable[[str], None]) -> boo
     _run_lanes(this, [one for one in this.wanted if one.lane])
     for one in rest:
         _run_one(this, one)
+    this.measured["resident MiB"] = measures.resident()
+    tell(f"resident MiB: {this.measured['resident MiB']}")
     if not chosen:
         _check_chart(this)
         _check_rights(this)
@@ -103,10 +109,10 @@ def _run_one(this: Run, one: Scenario) -> None:
     try:
         this.world.kubectl("create", "namespace", context.namespace)
         one.body(context)
-        this.world.kubectl("delete", "namespace", context.namespace, "--timeout=90s", seconds=100)
+        this.world.kubectl("delete", "namespace", context.namespace, f"--timeout={PATIENCE:g}s", seconds=PATIENCE + 10)
         leftovers.wait_volumes_gone(context)
         if not one.lane:
-            leftovers.wait_nothing_left(this.world)
+            leftovers.wait_nothing_left(this.world, this.known)
     except Skipped as reason:
         state, why = "skipped", str(reason)
     except GOES_WRONG as error:
@@ -116,6 +122,8 @@ def _run_one(this: Run, one: Scenario) -> None:
         print(f"e2e: {one.name} failed; what there was to see is in {kept}", flush=True)
     if state != "passed":
         this.world.kubectl("delete", "namespace", context.namespace, "--wait=false", check=False)
+        if not one.lane:
+            _clear_up(this)
     case = Case(one.name, state, why, time.monotonic() - began)
     this.measured[one.name] = context.measured
     this.cases.append(case)
@@ -126,11 +134,22 @@ def _check_nothing_left(this: Run) -> None:
     """Whether scenarios that ran at once left something behind: on the appliance, on nodes, in the API."""
     began = time.monotonic()
     try:
-        leftovers.wait_nothing_left(this.world)
+        leftovers.wait_nothing_left(this.world, this.known)
     except GOES_WRONG as error:
         evidence.collect(this.world, "leftovers")
         this.cases.append(Case("leftovers", "failed", str(error), time.monotonic() - began))
         this.tell(str(error))
+        _clear_up(this)
+
+
+def _clear_up(this: Run) -> None:
+    """After a failure: the driver as it should be, and what is left known, so that the next scenario is not blamed."""
+    try:
+        driver.install(this.world, driver.values(this.world))
+        leftovers.wait_nothing_left(this.world, this.known)
+    except GOES_WRONG as error:
+        print(f"e2e: clearing up after it: {error}", flush=True)
+        this.known |= leftovers.clear(this.world)
 
 
 def _check_chart(this: Run) -> None:

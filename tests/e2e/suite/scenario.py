@@ -11,7 +11,8 @@ from cluster.world import ClusterFailed, World
 
 from suite import objects
 
-PATIENCE = 120.0
+PATIENCE = 240.0
+"""Seconds that anything may take: long, for a machine that has other things to do as well."""
 ANYWHERE, SPARE = "anywhere", f"n{node.SPARE}"
 """Lanes of scenarios; see Scenario."""
 
@@ -71,7 +72,7 @@ class Context:
         """Wait until claims are Bound."""
         self.wait(" ".join(f"pvc/{claim}" for claim in claims), "jsonpath={.status.phase}=Bound", seconds)
 
-    def sh(self, pod: str, script: str, seconds: float = 60) -> str:
+    def sh(self, pod: str, script: str, seconds: float = 120) -> str:
         """Run a script in a pod; its output. Raises Wrong."""
         try:
             return self.world.kubectl("-n", self.namespace, "exec", pod, "--", "sh", "-ec", script, seconds=seconds)
@@ -100,6 +101,11 @@ class Context:
         """The names of the PersistentVolumes of the scenario's claims."""
         found = self.get("pv")["items"]
         return [one["metadata"]["name"] for one in found if one["spec"]["claimRef"]["namespace"] == self.namespace]
+
+    def snapshots(self) -> Sequence[Any]:  # Any: what JSON holds
+        """The VolumeSnapshotContents of the scenario's snapshots."""
+        found = self.get("volumesnapshotcontents")["items"]
+        return [one for one in found if one["spec"]["volumeSnapshotRef"]["namespace"] == self.namespace]
 
     def attachments(self) -> Sequence[Any]:  # Any: what JSON holds
         """The VolumeAttachments of the scenario's volumes."""

@@ -12,7 +12,7 @@ ROOT = Path(__file__).resolve().parents[3]
 VALUES = (ROOT / "deploy" / "helm" / "rdscsi" / "values.yaml").read_text()
 
 
-@pytest.mark.parametrize("name", ["csi-provisioner", "csi-attacher", "csi-resizer"])
+@pytest.mark.parametrize("name", ["csi-provisioner", "csi-attacher", "csi-resizer", "csi-snapshotter"])
 def test_the_chart_names_the_sidecars_that_are_tested(name: str) -> None:
     tag = re.search(rf"name: {name}, tag: (\S+)}}", VALUES)
     assert tag is not None

@@ -23,6 +23,11 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 
 {{- define "rdscsi.pluginDir" -}}{{ .Values.kubeletDir }}/plugins/{{ include "rdscsi.driver" . }}{{- end }}
 
+{{/* The Lease without which a controller stands by, NAMESPACE/NAME; empty: it leads alone. */}}
+{{- define "rdscsi.lease" -}}
+{{- dig "lease" (printf "%s/%s-controller" .Release.Namespace .Release.Name) .Values.controller.settings -}}
+{{- end }}
+
 {{/* Settings as TOML: JSON's strings, numbers, booleans and lists are TOML's as well. */}}
 {{- define "rdscsi.toml" -}}
 {{- range $name, $value := . }}
