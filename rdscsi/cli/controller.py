@@ -36,10 +36,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Serve until a signal ends it."""
     sources = arguments.sources(args)
-    process, controller = read_controller(sources)
+    process, backends = read_controller(sources)
     if args.check:
         arguments.print_settings(sources, _SECTIONS)
         return 0
     from rdscsi import app
 
-    return app.run_controller(process, controller)
+    return app.run_controller(process, backends)

@@ -93,7 +93,7 @@ def _staged(names: list[str], path: Path, *, yes: bool) -> tuple[list[str], "Sta
         print(f"only on the simulated RDS, and left out: {', '.join(left)}", file=sys.stderr)
     if not possible:
         return [], None
-    _, settings = read_controller(Sources({}, os.environ, read_file(path), path))
+    _, (settings, *_) = read_controller(Sources({}, os.environ, read_file(path), path))
     question = (
         f"Volumes of the drill's own will be made, published, grown and deleted on {settings.rds_address}, in the pool "
         f"{settings.pool_slot}; nobody else may change disks there meanwhile. Go on? [y/N] "

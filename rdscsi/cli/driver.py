@@ -35,10 +35,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Serve until a signal ends it."""
     sources = arguments.sources(args)
-    process, controller, node = read_driver(sources)
+    process, backends, node = read_driver(sources)
     if args.check:
         arguments.print_settings(sources, _SECTIONS)
         return 0
     from rdscsi import app
 
-    return app.run_driver(process, controller, node)
+    return app.run_driver(process, backends, node)

@@ -37,9 +37,10 @@ examples:
   rdscsi journal retry rds/v3hq2k7-2m4c… --yes   try now what is open for it
   kubectl exec deploy/rdscsi-controller -c driver -- rdscsi journal list
 
-exit status: 0 done, or shown and nothing is open or quarantined; 1 nothing has this id, the file is damaged, or what
-was asked for is refused; 2 no journal that this version can read, or the command line or a setting is wrong;
-3 something is open or quarantined, or what was asked for is not carried out yet; 4 not confirmed, nothing was done
+exit status: 0 done, or shown and nothing is open, quarantined or claimed by nobody; 1 nothing has this id, the file is
+damaged, or what was asked for is refused; 2 no journal that this version can read, or the command line or a setting is
+wrong; 3 something is open, quarantined or claimed by nobody, or what was asked for is not carried out yet; 4 not
+confirmed, nothing was done
 """
 
 
@@ -165,7 +166,7 @@ _Verbs: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 def _add_wishes(verbs: _Verbs) -> None:
     retry = _verb(verbs, "retry", "Have what is open for a volume tried at once; a create without its caller.")
-    abandon = _verb(verbs, "abandon", "Have what an unfinished create has made erased at once.")
+    abandon = _verb(verbs, "abandon", "Have what an unfinished create has made, or made for nobody, erased.")
     resolve = _verb(verbs, "resolve", "End the quarantine of a volume.")
     how = resolve.add_mutually_exclusive_group(required=True)
     for name, does in (

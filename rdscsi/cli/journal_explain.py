@@ -7,12 +7,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 
 from rdscsi import names
-from rdscsi.cli import figures
+from rdscsi.cli import figures, journal_snapshots
 from rdscsi.cli.journal_view import NEEDS_A_LOOK, UNKNOWN_ID, waiting
 from rdscsi.cli.sight import Sight
 from rdscsi.controller.judgement import LOST, Facts, judge
+from rdscsi.controller.snapshot_inventory import SnapshotFacts
 from rdscsi.journal import OperationRecord, SnapshotRecord, StageRecord, VolumeRecord, asking
 from rdscsi.journal.reading import RUNS_NOW, Reading, Situation
+from rdscsi.journal.records import Unclaimed
 from rdscsi.observe.lines import one_line
 from rdscsi.routeros.answers import DiskItem
 from rdscsi.tags import Tag, parse_tag
@@ -20,7 +22,7 @@ from rdscsi.tags import Tag, parse_tag
 CREATES = ("create", "create-snapshot")
 CONTROLLER_KINDS = (
     *CREATES,
-    *("delete", "publish", "unpublish", "expand", "restore", "erase"),
+    *("delete", "publish", "unpublish", "expand", "restore", "erase", "adopt"),
     *("delete-snapshot", "erase-snapshot"),
 )
 """Operations of the controller half, which alone takes up what a person asks for."""
@@ -30,7 +32,10 @@ _STATUS = {"nothing known": UNKNOWN_ID, "as it should be": 0, "gone": 0}
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """All that is known about one subject. `operation` is what is open for it, `wish` what a person asked for."""
+    """All that is known about one subject. `operation` is what is open for it, `wish` what a person asked for.
+
+    `unclaimed` says why a volume that nobody asked for any more was kept, and since when.
+    """
 
     subject: str
     now: float
@@ -44,6 +49,7 @@ class Case:
     buried: frozenset[str]
     sight: Sight
     abandon_after: float
+    unclaimed: Unclaimed | None = None
 
     @property
     def state(self) -> str:
@@ -55,6 +61,8 @@ class Case:
             return "quarantined"
         if self.wish is not None:
             return f"{self.wish.kind} is asked for"
+        if self.unclaimed is not None:
+            return "claimed by nobody"
         if kept is not None or self.stage is not None:
             return "as it should be"
         return "gone" if self.deleted_at is not None else "nothing known"
@@ -81,6 +89,7 @@ class Explanation:
             "told": [{"about": about, "text": text} for about, text in self.told],
             "commands": [{"command": command, "does": does} for command, does in self.help],
             "volume": asdict(self.case.record) if self.case.record is not None else None,
+            "snapshot": asdict(self.case.snapshot) if self.case.snapshot is not None else None,
             "operation": asdict(self.case.operation) if self.case.operation is not None else None,
             "wish": asdict(self.case.wish) if self.case.wish is not None else None,
         }
@@ -106,6 +115,7 @@ def collect(reading: Reading, what: str, sight: Sight, *, now: float, abandon_af
         buried=frozenset(stone.backing for stone in stones),
         sight=sight,
         abandon_after=abandon_after,
+        unclaimed=next((one for one in reading.unclaimed() if one.volume_id == subject), None),
     )
 
 
@@ -131,7 +141,11 @@ def _told(case: Case) -> Iterator[tuple[str, str]]:
         if case.snapshot.quarantine:
             yield "quarantine", case.snapshot.quarantine
     elif case.deleted_at is not None:
-        yield "volume", f"deleted {figures.duration(case.now - case.deleted_at)} ago, and remembered as such"
+        about = "snapshot" if journal_snapshots.is_snapshot(case.subject) else "volume"
+        yield about, f"deleted {figures.duration(case.now - case.deleted_at)} ago, and remembered as such"
+    if case.unclaimed is not None:
+        since = figures.duration(case.now - case.unclaimed.since)
+        yield "claim", f"nobody asked for it any more, {since} ago; kept: {case.unclaimed.why}"
     if case.stage is not None:
         yield "stage", f"{case.stage.state}, {case.stage.access_type}, at {case.stage.staging_target_path}"
     for operation in filter(None, (case.operation, case.wish)):
@@ -192,8 +206,9 @@ def _appliance(case: Case) -> Iterator[str]:
     if not sight.seen:
         yield sight.why_not
         return
-    if case.snapshot is not None:
-        yield f"subvolume {case.snapshot.leaf}: {'there' if case.snapshot.leaf in sight.leaves else 'not there'}"
+    if journal_snapshots.is_snapshot(case.subject):
+        yield from journal_snapshots.appliance(case.subject, case.snapshot, _leaves(case), _snapshot_facts(case))
+        yield from _led(case)
         return
     item, backings = sight.items.get(parsed.slot), sight.backings.get(parsed.slot, frozenset())
     yield _item(item) if item is not None else f"no item in slot {parsed.slot}"
@@ -206,10 +221,23 @@ def _appliance(case: Case) -> Iterator[str]:
         buried=case.buried,
         open_operation=case.operation is not None,
     )
-    found = judge(facts)
-    yield "judged: " + found.verdict.value + (f" ({found.reason})" if found.reason else "")
-    if sight.marker is not None and sight.marker.journal_id != case.situation.journal_id:
-        yield f"led by another journal, {sight.marker.journal_id}"
+    yield "judged: " + judge(facts).told(case.record.quarantine if case.record is not None else "")
+    yield from _led(case)
+
+
+def _leaves(case: Case) -> journal_snapshots.Leaves:
+    return journal_snapshots.leaves(case.sight).get(case.subject.partition("/")[2], {})
+
+
+def _snapshot_facts(case: Case) -> SnapshotFacts:
+    busy = case.operation is not None
+    return SnapshotFacts(case.subject.partition("/")[2], case.snapshot, _leaves(case), case.buried, busy)
+
+
+def _led(case: Case) -> Iterator[str]:
+    marker = case.sight.marker
+    if marker is not None and marker.journal_id != case.situation.journal_id:
+        yield f"led by another journal, {marker.journal_id}"
 
 
 def _item(item: DiskItem) -> str:
@@ -229,9 +257,10 @@ def _tag(tag: Tag) -> str:
 def _next(case: Case) -> str:
     operation = case.operation or case.wish
     if operation is None:
-        if case.record is not None and case.record.quarantine:
+        kept = case.record or case.snapshot
+        if kept is not None and kept.quarantine:
             return "the driver leaves it alone and answers ABORTED until the contradiction is gone, or is resolved"
-        return "nothing"
+        return "it stays until somebody asks for it, or has it deleted" if case.unclaimed is not None else "nothing"
     said = case.situation.next(operation)
     if case.situation.held is False or case.situation.waits or said.startswith(RUNS_NOW):
         return said
@@ -246,6 +275,8 @@ def _help(case: Case) -> Iterator[tuple[str, str]]:
     subject, operation = case.subject, case.operation
     if case.situation.held is False:
         yield "start the driver", "it takes up everything that is open"
+    elif case.situation.waits.startswith("StandingBy"):
+        yield "nothing", "it leads as soon as it has the Lease; kubectl get leases -A shows who has"
     elif case.situation.waits.startswith("Fenced"):
         yield "find the other controller", "two serve one cluster; this one stands by and changes nothing"
     elif case.situation.waits:
@@ -258,8 +289,13 @@ def _help(case: Case) -> Iterator[tuple[str, str]]:
             yield f"rdscsi journal abandon {subject}", "erase what is half made, now"
         if operation.kind in ("publish", "unpublish"):
             yield f"rdscsi publication revoke {subject}", "cut off whoever has it"
+    if case.unclaimed is not None and operation is None:
+        yield "kubectl get pv -o custom-columns=:.spec.csi.volumeHandle,:.metadata.name", "see that none names it"
+        yield f"rdscsi journal abandon {subject}", "delete it, and what may be in it"
     if case.record is not None and case.record.quarantine:
         yield from _resolutions(case, case.record)
+    if case.snapshot is not None and case.snapshot.quarantine:
+        yield from journal_snapshots.resolutions(case.snapshot, _leaves(case))
 
 
 def _retry_ends(operation: OperationRecord) -> str:

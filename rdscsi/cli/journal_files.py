@@ -8,12 +8,14 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 
-from rdscsi.cli import figures
+from rdscsi.cli import figures, journal_snapshots
 from rdscsi.cli.journal_requests import NOT_CONFIRMED
 from rdscsi.cli.journal_view import NEEDS_A_LOOK, readable
 from rdscsi.cli.sight import Sight, look
-from rdscsi.controller.judgement import Facts, Verdict, judge
-from rdscsi.journal import OperationRecord, VolumeRecord, asking, records
+from rdscsi.controller.judgement import Facts, Judgement, Verdict, judge
+from rdscsi.controller.snapshot_inventory import SnapshotFacts
+from rdscsi.controller.snapshot_inventory import judge as judge_snapshot
+from rdscsi.journal import OperationRecord, Tombstone, VolumeRecord, asking, records
 from rdscsi.journal.reading import Reading, read_journal
 from rdscsi.observe.lines import one_line
 from rdscsi.tags import parse_tag
@@ -110,10 +112,15 @@ def _contradictions(reading: Reading) -> Iterator[str]:
         kind = open_kinds.get(record.volume_id)
         if record.quarantine:
             yield f"{record.volume_id}: quarantined: {record.quarantine}"
-        elif record.state == "deleting" and kind != "delete":
+        elif record.state == "deleting" and kind not in ("delete", "create"):  # a create that was given up, too
             yield f"{record.volume_id}: being deleted, and no delete is open; the next inventory finds it"
         elif record.state == "ready":
             yield from _untold(record)
+    for snapshot in reading.snapshots():
+        if snapshot.quarantine:
+            yield f"{snapshot.snapshot_id}: quarantined: {snapshot.quarantine}"
+        elif snapshot.state == "deleting" and open_kinds.get(snapshot.snapshot_id) != "delete-snapshot":
+            yield f"{snapshot.snapshot_id}: being deleted, and no delete is open; ask for its deletion again"
 
 
 def _untold(record: VolumeRecord) -> Iterator[str]:
@@ -141,6 +148,25 @@ def _differences(reading: Reading, sight: Sight) -> Iterator[str]:
             buried=frozenset(stone.backing for stone in stones if stone.slot == slot),
             open_operation=record is not None and record.volume_id in busy,
         )
-        found = judge(facts)
-        if found.verdict not in _HARMLESS:
-            yield f"{slot}: {found.verdict.value}" + (f" ({found.reason})" if found.reason else "")
+        yield from _told(slot, judge(facts))
+    yield from _snapshot_differences(reading, sight, busy, stones)
+
+
+def _snapshot_differences(reading: Reading, sight: Sight, busy: set[str], stones: list[Tombstone]) -> Iterator[str]:
+    records = {record.slot: record for record in reading.snapshots()}
+    there = journal_snapshots.leaves(sight)
+    for slot in sorted({*records, *there}):
+        record = records.get(slot)
+        facts = SnapshotFacts(
+            slot=slot,
+            record=record,
+            leaves=there.get(slot, {}),
+            buried=frozenset(stone.backing for stone in stones if stone.slot == slot),
+            busy=any(subject.endswith(f"/{slot}") for subject in busy),
+        )
+        yield from _told(slot, judge_snapshot(facts))
+
+
+def _told(slot: str, found: Judgement) -> Iterator[str]:
+    if found.verdict not in _HARMLESS:
+        yield f"{slot}: {found.told()}"

@@ -55,7 +55,7 @@ def run(args: argparse.Namespace) -> int:
         tell(f"asked for as {plan.kind} {asked}; no driver runs on this journal: its next start carries it out")
         return _ended(args, _find(path, asked))
     tell(f"asked for as {plan.kind} {asked}; the driver takes it up in its next round, within a minute")
-    return _ended(args, _wait(path, asked, args.wait))
+    return _ended(args, wait(path, asked, args.wait))
 
 
 def plan_retry(case: Case, _args: argparse.Namespace) -> Plan:
@@ -66,7 +66,13 @@ def plan_retry(case: Case, _args: argparse.Namespace) -> Plan:
 
 
 def plan_abandon(case: Case, _args: argparse.Namespace) -> Plan:
-    """Erase what a create has half made."""
+    """Erase what a create has half made, or what it has made for nobody."""
+    if case.operation is None and case.unclaimed is not None:
+        steps = (
+            f"{case.subject} is deleted with all that is in it: nobody asked for it any more when it was finished",
+            "make sure first that no PersistentVolume names it",
+        )
+        return Plan(asking.ABANDON, {}, steps)
     operation = _controllers(case)
     if operation.kind not in CREATES:
         raise NothingToAsk(
@@ -81,14 +87,32 @@ def plan_abandon(case: Case, _args: argparse.Namespace) -> Plan:
 
 def plan_resolve(case: Case, args: argparse.Namespace) -> Plan:
     """End a quarantine."""
-    if case.record is None or not case.record.quarantine:
+    kept = case.record or case.snapshot
+    if kept is None or not kept.quarantine:
         raise NothingToAsk(f"{case.subject} is not quarantined")
-    steps = {
-        "accept": "the record is made to say what the appliance shows: tag, size, who has it",
-        "restore": "tag and export on the appliance are made to say what the record says",
-        "forget": "the record is dropped, if nothing of the volume is on the appliance; its data is lost for good",
-    }
-    return Plan(asking.RESOLVE, {"how": args.how}, (f"quarantine: {case.record.quarantine}", steps[args.how]))
+    step = (_RESOLVES_VOLUME if case.record is not None else _RESOLVES_SNAPSHOT)[args.how]
+    if not step:
+        raise NothingToAsk(f"{case.subject} is a snapshot, and nothing of one can be put back; --accept or --forget it")
+    return Plan(asking.RESOLVE, {"how": args.how}, (f"quarantine: {kept.quarantine}", step, *_closes(case, args.how)))
+
+
+_RESOLVES_VOLUME: Mapping[str, str] = {
+    "accept": "the record is made to say what the appliance shows: tag, size, who has it",
+    "restore": "tag and export on the appliance are made to say what the record says",
+    "forget": "the record is dropped, if nothing of the volume is on the appliance; its data is lost for good",
+}
+_RESOLVES_SNAPSHOT: Mapping[str, str] = {
+    "accept": "the subvolume that bears its name is taken for the snapshot, if nobody can write to it",
+    "restore": "",
+    "forget": "the record is dropped, if its subvolume is not on the appliance; its data is lost for good",
+}
+
+
+def _closes(case: Case, how: str) -> tuple[str, ...]:
+    """Say what a person may not expect: dropping the record ends what is open for it."""
+    if how != "forget" or case.operation is None:
+        return ()
+    return (f"{case.operation.kind} {case.operation.id}, which is open, is closed with it",)
 
 
 def plan_revoke(case: Case, args: argparse.Namespace) -> Plan:
@@ -161,7 +185,8 @@ def _find(path: Path, asked: str) -> OperationRecord:
         return reading.operations_about(asked, limit=1)[0]
 
 
-def _wait(path: Path, asked: str, patience: float) -> OperationRecord:
+def wait(path: Path, asked: str, patience: float) -> OperationRecord:
+    """Look at a wish until it has ended, or for `patience` seconds."""
     deadline = time.monotonic() + patience
     while (found := _find(path, asked)).state == "open" and time.monotonic() < deadline:
         time.sleep(_POLL_SECONDS)

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from rdscsi.cli import figures
+from rdscsi.cli.journal_blocks import BLOCKS, COLOURS, print_blocks
 from rdscsi.journal import asking
 from rdscsi.observe.lines import one_line
 from rdscsi.observe.secrets import scrub
@@ -20,14 +21,16 @@ Row = Mapping[str, object]
 
 UNKNOWN_ID = 1
 NEEDS_A_LOOK = 3
-"""Exit statuses: nothing has this id; something is open or quarantined."""
+"""Exit statuses: nothing has this id; something is open, quarantined, or claimed by nobody."""
 
 _PIPE_WIDTH = 400  # columns where nobody looks at a terminal: one line a row, for grep
 _SHOWN_OPERATIONS = 20
-_TIMES = ("at", "opened_at", "closed_at", "updated_at", "deleted_at", "started_at", "waits_since", "created_at")
+_EVENTS = ("opened", "closed", "updated", "deleted", "started", "created")
+_TIMES = ("at", "since", "waits_since", *(f"{event}_at" for event in _EVENTS))
 _COLUMNS = {
-    "operations": ("id", "kind", "subject", "state", "age", "attempts", "last step", "last error", "next"),
+    "operations": ("id", "kind", "subject", "csi_name", "state", "age", "attempts", "last step", "last error", "next"),
     "quarantined": ("volume_id", "csi_name", "state", "updated", "quarantine"),
+    "unclaimed": ("volume_id", "csi_name", "size", "kept", "why"),
     "snapshots": ("snapshot_id", "csi_name", "size", "state", "source_volume_id", "updated", "quarantine"),
     "volumes": ("volume_id", "csi_name", "size", "state", "ever_published", "updated", "quarantine"),
     "stages": ("volume_id", "state", "access_type", "fs_type", "size", "formatted", "updated", "staging_target_path"),
@@ -35,36 +38,39 @@ _COLUMNS = {
     "tombstones": ("volume_id", "backing", "generation", "deleted"),
 }
 _WHOLE = ("id", "age", "state", "subject", "volume_id", "snapshot_id", "backing")  # never broken: somebody copies them
-_BLOCK = ("id", "kind", "subject", "state", "age", "attempts")
 _FIRST_STEPS, _LATEST_STEPS = 6, 9  # of a long trail, in a table
-_COLOURS = {"open": "yellow", "done": "green", "refused": "red", "superseded": "dim", "ready": "green"}
 
 
 @dataclass(slots=True)
 class View:
     """What is shown: lists of rows by name, as JSON gives them.
 
-    `details` asks for each operation in full; `unfinished` says that only open operations were asked for.
+    `csi_names` are those of volumes and snapshots by id. `details` asks for each operation in full; `unfinished` says
+    that only open operations were asked for; `hint` is what a person may type next.
     """
 
     situation: "Situation"
     now: float
+    csi_names: Mapping[str, str] = field(default_factory=dict)
     tables: dict[str, Sequence[Row]] = field(default_factory=dict)
     details: bool = False
     unfinished: bool = False
     status: int = 0
+    hint: str = ""
 
 
 def collect(reading: "Reading", args: argparse.Namespace, *, now: float) -> View:
     """Read what the command line asks for; `now` in seconds since the epoch."""
-    view = View(reading.situation, now)
+    view = View(reading.situation, now, _csi_names(reading))
     if args.verb == "list":
         view.unfinished = args.state == "open"
         found = reading.open_operations() if view.unfinished else reading.operations(limit=args.limit)
         view.tables["operations"] = [_operation(one, view) for one in found]
         view.tables["quarantined"] = _quarantined(reading)
+        view.tables["unclaimed"] = [asdict(one) for one in reading.unclaimed()]
         open_now = any(one.state == "open" for one in found)
-        view.status = NEEDS_A_LOOK if open_now or view.tables["quarantined"] else 0
+        view.status = NEEDS_A_LOOK if open_now or view.tables["quarantined"] or view.tables["unclaimed"] else 0
+        view.hint = "rdscsi journal explain ID says what is the matter with one of these, and what helps"
     elif args.verb == "show":
         _collect_about(reading, args.what, view)
     else:
@@ -95,12 +101,20 @@ def print_tables(view: View, *, width: int | None = None) -> None:
         if view.details and name == "operations":
             for row in rows:
                 _print_details(console, row, view)
-        elif rows and name == "operations" and console.width < _PIPE_WIDTH:
-            _print_blocks(console, [_cells(name, row, view) for row in rows])
+        elif rows and name in BLOCKS and console.width < _PIPE_WIDTH:
+            print_blocks(console, name, [_cells(name, row, view) for row in rows])
         elif rows:
             console.print(_table(name, [_cells(name, row, view) for row in rows]))
-        elif name != "quarantined":
+        elif name not in ("quarantined", "unclaimed"):
             console.print(f"no {'unfinished ' if view.unfinished else ''}{name}")
+    if view.hint and view.status == NEEDS_A_LOOK and console.width < _PIPE_WIDTH:
+        console.print(view.hint, style="dim", soft_wrap=True)
+
+
+def _csi_names(reading: "Reading") -> Mapping[str, str]:
+    """What Kubernetes' people know volumes and snapshots by."""
+    found = {one.volume_id: one.csi_name for one in reading.volumes()}
+    return found | {one.snapshot_id: one.csi_name for one in reading.snapshots()}
 
 
 def _quarantined(reading: "Reading") -> Sequence[Row]:
@@ -139,7 +153,12 @@ def _collect_about(reading: "Reading", what: str, view: View) -> None:
 
 
 def _operation(record: "OperationRecord", view: View) -> Row:
-    return asdict(record) | {"next": view.situation.next(record), "age_seconds": round(view.now - record.opened_at, 3)}
+    derived = {
+        "csi_name": view.csi_names.get(asking.volume_of(record.subject), ""),
+        "next": view.situation.next(record),
+        "age_seconds": round(view.now - record.opened_at, 3),
+    }
+    return asdict(record) | derived
 
 
 def readable(value: object, key: str = "") -> object:
@@ -171,7 +190,7 @@ def _cells(name: str, row: Row, view: View) -> dict[str, str]:
         cells["age"] = figures.duration(view.now - _number(row["opened_at"]))
         cells["last step"] = f"{last['name']} {last['detail']}".strip() if last else "-"
         cells["last error"] = cells["error"] or "-"
-    for moment, column in (("updated_at", "updated"), ("deleted_at", "deleted")):
+    for moment, column in (("updated_at", "updated"), ("deleted_at", "deleted"), ("since", "kept")):
         if moment in row:
             cells[column] = f"{figures.duration(view.now - _number(row[moment]))} ago"
     for size in ("capacity_bytes", "size_bytes"):
@@ -193,25 +212,8 @@ def _table(name: str, rows: Sequence[Mapping[str, str]]) -> Any:  # a rich Table
         table.add_column(column.replace("_", " "), overflow="fold", no_wrap=column in _WHOLE)
     for row in rows:
         cells = ((column, one_line(value)) for column, value in row.items())
-        table.add_row(*(Text(value, style=_COLOURS.get(value, "") if of == "state" else "") for of, value in cells))
+        table.add_row(*(Text(value, style=COLOURS.get(value, "") if of == "state" else "") for of, value in cells))
     return table
-
-
-def _print_blocks(console: Any, rows: Sequence[Mapping[str, str]]) -> None:  # Any: a rich Console
-    """Print each operation as a line, and below it in words what a person has to know: no terminal is wide enough."""
-    from rich.text import Text
-
-    heads = {column: column for column in _BLOCK}
-    widths = {column: max(len(one_line(row[column])) for row in [heads, *rows]) for column in _BLOCK}
-    for row in [heads, *rows]:
-        style = "bold" if row is heads else ""
-        line = Text("  ").join(
-            Text(f"{one_line(row[column]):<{widths[column]}}", _COLOURS.get(row[column], style)) for column in _BLOCK
-        )
-        console.print(line, soft_wrap=True)
-        for column in ("last step", "last error", "next") if row is not heads else ():
-            if row[column] != "-" and (row["state"] == "open" or column == "last error"):
-                console.print(f"    {column:<11} {one_line(row[column])}", soft_wrap=True)
 
 
 def _print_details(console: Any, row: Row, view: View) -> None:  # Any: a rich Console

@@ -58,6 +58,7 @@ COMMANDS = (
     Command("driver", "rdscsi.cli.driver", "serve both halves in one process, for a single machine"),
     Command("journal", "rdscsi.cli.journal", "show what a journal remembers, explain what is stuck, help it on"),
     Command("publication", "rdscsi.cli.publication", "show who may reach which volume, and cut off who must not"),
+    Command("volume", "rdscsi.cli.volume", "make a disk of the appliance, or a retained volume, a PersistentVolume"),
     Command("simulator", "rdscsi.simulator.command", "a simulated RDS: a RouterOS console over SSH"),
     Command("probe", "rdscsi.cli.probe", "ask a real RDS what no document says, and write a transcript"),
     Command("sandbox", "rdscsi.cli.sandbox", "a simulated RDS and the driver under one supervisor"),

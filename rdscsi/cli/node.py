@@ -37,6 +37,7 @@ def run(args: argparse.Namespace) -> int:
     if args.check:
         arguments.print_settings(sources, _SECTIONS)
         return 0
-    from rdscsi import app
+    from rdscsi import app, memory
 
+    memory.economise()
     return app.run_node(process, node)

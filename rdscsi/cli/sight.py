@@ -18,7 +18,7 @@ from rdscsi.config import ControllerSettings, Sources, read_controller, read_fil
 from rdscsi.errors import DriverError
 
 if TYPE_CHECKING:
-    from rdscsi.routeros.answers import DiskItem
+    from rdscsi.routeros.answers import DiskItem, Leaf
     from rdscsi.routeros.device import Device
     from rdscsi.tags import Marker
 
@@ -31,15 +31,15 @@ _LONGEST = 20.0  # seconds
 class Sight:
     """What one look showed at `at` (seconds since the epoch); or, in `why_not`, why there was none.
 
-    `backings` are the operation ids of the backing objects that are there, by slot; `leaves` all their names, and those
-    of snapshots.
+    `backings` are the operation ids of the backing objects that are there, by slot; `leaves` all of them by name, and
+    those of snapshots.
     """
 
     at: float
     why_not: str = ""
     items: "Mapping[str, DiskItem]" = field(default_factory=dict)
     backings: Mapping[str, frozenset[str]] = field(default_factory=dict)
-    leaves: frozenset[str] = frozenset()
+    leaves: "Mapping[str, Leaf]" = field(default_factory=dict)
     marker: "Marker | None" = None
 
     @property
@@ -62,16 +62,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def settings(args: argparse.Namespace) -> tuple[str, ControllerSettings] | str:
-    """Return the cluster id and the controller's settings, or why there are none. Raises SettingsInvalid."""
+    """Return the cluster id and the settings of the journal's backend, or why there are none.
+
+    Raises SettingsInvalid.
+    """
     if args.offline:
         return "was not looked at: --offline"
     file = read_file(Path(args.config)) if args.config else {}
     if _ADDRESS not in file and not os.environ.get("RDSCSI_RDS_ADDRESS"):
         return "was not looked at: no settings for it are here (RDSCSI_RDS_ADDRESS, … or --config)"
-    process, controller = read_controller(
+    process, backends = read_controller(
         Sources({}, os.environ, file, Path(args.config) if args.config else None),
     )
-    return process.cluster_id, controller
+    name = Path(args.journal).name
+    of_journal = [one for one in backends[1:] if process.backend_journal(one.backend).name == name]
+    return process.cluster_id, (of_journal or backends)[0]
 
 
 def look(args: argparse.Namespace) -> Sight:
@@ -109,6 +114,7 @@ async def see(device: "Device") -> Sight:
         items = {item.slot: item for item in answer.disks if answer.disk(item.slot) is not None}
     except DriverError as error:
         return Sight(time.time(), f"cannot be looked at: {error}")
+    from rdscsi.controller.judgement import shown_import
     from rdscsi.tags import parse_marker
 
     backings: dict[str, set[str]] = defaultdict(set)
@@ -116,6 +122,9 @@ async def see(device: "Device") -> Sight:
         backing = names.parse_backing(leaf.name)
         if backing is not None:
             backings[backing.slot].add(backing.operation)
+    for item in items.values():
+        if imported := shown_import(item):
+            backings[item.slot].add(imported)
     marker = parse_marker(first.marker.comment) if first.marker is not None else None
     by_slot = {slot: frozenset(found) for slot, found in backings.items()}
-    return Sight(time.time(), "", items, by_slot, frozenset(leaf.name for leaf in answer.leaves), marker)
+    return Sight(time.time(), "", items, by_slot, {leaf.name: leaf for leaf in answer.leaves}, marker)

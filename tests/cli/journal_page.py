@@ -25,13 +25,23 @@ from rdscsi.cli import journal_explain, journal_view
 from rdscsi.cli.journal import add_arguments, print_explanation
 from rdscsi.cli.sight import Sight
 from rdscsi.controller.judgement import LOST
-from rdscsi.errors import DeviceUnavailable, OperationPending, OutcomeUnknown, OutOfSpace, Quarantined
-from rdscsi.journal import Journal, StageRecord, TargetRecord, Tombstone, VolumeRecord, changes, open_journal
+from rdscsi.controller.snapshot_inventory import GONE
+from rdscsi.errors import DeviceUnavailable, OperationPending, OutcomeUnknown, OutOfSpace, Quarantined, Refused
+from rdscsi.journal import (
+    Journal,
+    SnapshotRecord,
+    StageRecord,
+    TargetRecord,
+    Tombstone,
+    VolumeRecord,
+    changes,
+    open_journal,
+)
 from rdscsi.journal.engine import connect
 from rdscsi.journal.reading import Reading, read_journal
-from rdscsi.journal.records import WAITS_META
+from rdscsi.journal.records import UNCLAIMED_META, WAITS_META
 from rdscsi.model import GIB, AccessMode, AccessType
-from rdscsi.routeros.answers import DiskItem
+from rdscsi.routeros.answers import DiskItem, Leaf
 from rdscsi.tags import NodeState, PublicationTag, Tag, TaggedNode, TagState, name_hash, render_tag
 from rdscsi.testing.world import in_memory
 
@@ -44,6 +54,7 @@ AWAY = (
     "not sent within 30 s: 9 failed attempts to connect, the last: cannot connect to 192.0.2.10:22: "
     "[Errno 111] Connect call failed"
 )
+_NAMES = ("controller", "node", "fenced", "unclaimed", "snapshots")
 _BLOCK = re.compile(r"<!-- output: (\w+) (.*?) -->\n```text\n.*?```\n", re.DOTALL)
 
 
@@ -123,7 +134,9 @@ def seen(reading: Reading) -> Sight:
     """What the appliance of the story shows: all that is recorded as it is recorded, but what is lost."""
     there = {one.slot: one for one in reading.volumes() if not one.quarantine}
     items = {slot: _item(one) for slot, one in there.items()}
-    return Sight(NOW, "", items, {slot: frozenset([one.backing]) for slot, one in there.items()})
+    leaves = [Leaf(one.leaf, one.uuid, True) for one in reading.snapshots() if one.uuid and not one.quarantine]
+    backings = {slot: frozenset([one.backing]) for slot, one in there.items()}
+    return Sight(NOW, "", items, backings, {leaf.name: leaf for leaf in leaves})
 
 
 def _item(record: VolumeRecord) -> DiskItem:
@@ -224,6 +237,76 @@ async def fenced_journal(path: Path) -> AsyncIterator[None]:
 
 
 @asynccontextmanager
+async def unclaimed_journal(path: Path) -> AsyncIterator[None]:
+    """A controller that has finished what nobody asked for any more."""
+    dice, clock = Random(8), Clock(NOW - 8000)
+    async with open_journal(
+        path, inline=True, now=clock, new_id=lambda: names.operation_id(dice.randbytes(8))
+    ) as journal:
+        orphan = volume_id("pvc-9f31d7")
+        async with journal.operation("create", orphan, {"name": "pvc-9f31d7", "size": 10 * GIB}) as operation:
+            fresh = replace(tag("pvc-9f31d7", operation.id), generation=2, publication=None)
+            kept = record(
+                "pvc-9f31d7", operation.id, clock.now, tag=render_tag(fresh), ever_published=False, state="ready"
+            )
+            why = "nobody can be asked whether it is claimed (claim-evidence=none)"
+            mark = changes.put_meta(UNCLAIMED_META + operation.id, f"{clock.now:.0f} {why}")
+            await operation.finish(changes.put_volume(kept), mark, outcome=f"nobody asked again; kept: {why}")
+        _sign(path, "rdscsi-controller-7d9f", 1)
+        yield
+
+
+@asynccontextmanager
+async def snapshots_journal(path: Path) -> AsyncIterator[None]:
+    """A controller with a snapshot in each state that a person may have to look at."""
+    dice, clock = Random(9), Clock(NOW - 5000)
+    async with open_journal(
+        path, inline=True, now=clock, new_id=lambda: names.operation_id(dice.randbytes(8))
+    ) as journal:
+        story = Story(journal, clock)
+        for name, quarantine in (("nightly-1", ""), ("nightly-2", GONE), ("nightly-3", "")):
+            request: dict[str, object] = {"name": name, "source": volume_id("pvc-6b1f0c")}
+            leaf = snapshot_leaf(name)
+            made = await story.done("create-snapshot", snapshot_id(name), request, f"snapshot: {leaf}")
+            assert made, "its id is in no name here: those are fixed, so that the page stays as it is"
+            await journal.commit(changes.put_snapshot(snapshot(name, clock.now, quarantine=quarantine)))
+        clock.now = NOW - 1200
+        await journal.commit(changes.put_snapshot(snapshot("nightly-1", clock.now, state="deleting")))
+        busy = Refused("failure: device or resource busy (/disk/btrfs/subvolume/remove; line 1)")
+        await story.stuck("delete-snapshot", snapshot_id("nightly-1"), {"leaf": snapshot_leaf("nightly-1")}, 13, busy)
+        clock.now = NOW - 95
+        await journal.commit(changes.put_snapshot(snapshot("nightly-4", clock.now, state="creating", uuid="")))
+        request = {"name": "nightly-4", "source": volume_id("pvc-6b1f0c")}
+        with contextlib.suppress(OutcomeUnknown):
+            async with journal.operation("create-snapshot", snapshot_id("nightly-4"), request) as left:  # type: ignore[arg-type]
+                await left.step("snapshot", snapshot_leaf("nightly-4"))
+                clock.now += 30
+                raise OutcomeUnknown("no answer within 30 s")
+        await journal.commit()
+        _sign(path, "rdscsi-controller-7d9f", 1)
+        yield
+
+
+def snapshot_id(csi_name: str) -> str:
+    """Return the id of a sample snapshot."""
+    return names.volume_id("rds", names.slot("s", CLUSTER, csi_name))
+
+
+def snapshot_leaf(csi_name: str) -> str:
+    """Return the name of a sample snapshot's subvolume."""
+    slot, source = names.slot("s", CLUSTER, csi_name), names.slot("v", CLUSTER, "pvc-6b1f0c")
+    return names.SnapshotBacking(slot, "b" * 13, names.Backing(source, "a" * 13), 10 * GIB).name
+
+
+def snapshot(csi_name: str, at: float, **others: object) -> SnapshotRecord:
+    """Return the record of a sample snapshot."""
+    identity, leaf = snapshot_id(csi_name), snapshot_leaf(csi_name)
+    slot, source = identity.partition("/")[2], volume_id("pvc-6b1f0c")
+    made = SnapshotRecord(identity, "rds", slot, csi_name, source, leaf, 10 * GIB, at, "u", "ready", "", at)
+    return replace(made, **others)  # type: ignore[arg-type]
+
+
+@asynccontextmanager
 async def node_journal(path: Path) -> AsyncIterator[None]:
     """The node that still has the volume."""
     dice, clock = Random(6), Clock(NOW - 6500)
@@ -283,9 +366,10 @@ def rendered(page: str) -> str:
 
     async def run() -> str:
         with tempfile.TemporaryDirectory(dir=in_memory()) as directory:
-            paths = {name: Path(directory) / f"{name}.db" for name in ("controller", "node", "fenced")}
+            paths = {name: Path(directory) / f"{name}.db" for name in _NAMES}
             samples = controller_journal(paths["controller"]), node_journal(paths["node"])
-            async with samples[0], samples[1], fenced_journal(paths["fenced"]):
+            others = fenced_journal(paths["fenced"]), unclaimed_journal(paths["unclaimed"])
+            async with samples[0], samples[1], others[0], others[1], snapshots_journal(paths["snapshots"]):
 
                 def block(match: "re.Match[str]") -> str:
                     shown = output(paths[match[1]], match[2])

@@ -15,8 +15,7 @@ from verb_rig import BACKING, VOLUME, Command, command, fill, record, world
 
 from rdscsi.cli import journal_explain, sight
 from rdscsi.cli.publication import _rows
-from rdscsi.cli.sight import Sight
-from rdscsi.journal import SnapshotRecord, asking, changes, open_journal
+from rdscsi.journal import asking, open_journal
 from rdscsi.journal.reading import read_journal
 from rdscsi.model import GIB
 from rdscsi.testing.orchestrator import attach, wish
@@ -54,6 +53,15 @@ class TestExplain:
         assert "as it should be" in command.run("journal", "explain", VOLUME, status=0)
         assert "nothing known" in command.run("journal", "explain", "rds/v-nobody", status=1)
         assert "nothing known" in command.run("journal", "explain", "not an id", status=1)
+
+    async def test_a_controller_that_waits_for_the_lease_needs_nobody(self, command: Command) -> None:
+        await fill(command.path, "delete")
+        async with open_journal(command.path, precautions=BARE, inline=True) as journal:
+            await journal.commit(changes.put_meta(WAITS_META, "1 StandingBy: the Lease x/y was last seen held by z"))
+            text = command.run("journal", "explain", VOLUME, "--offline", status=3)
+        assert "was last seen held by z" in text
+        assert "leads as soon as it has the Lease" in text
+        assert "find the other controller" not in text
 
     async def test_an_operation_is_explained_by_its_id_too(self, command: Command) -> None:
         await fill(command.path, "delete")
@@ -176,44 +184,6 @@ async def test_while_it_waits_for_the_appliance_the_list_says_so(
         await trio.sleep(2 * world.options.refresh_every)
         await process.journal.commit()
         assert "cannot act" not in command.run("journal", "list", status=0)
-
-
-SNAPSHOT = SnapshotRecord(
-    snapshot_id=VOLUME.replace("/v", "/s"),
-    backend="rds",
-    slot=VOLUME.partition("/")[2].replace("v", "s", 1),
-    csi_name="snap-1",
-    source_volume_id=VOLUME,
-    leaf="s-leaf",
-    size_bytes=GIB,
-    created_at=5.0,
-    uuid="u",
-    state="ready",
-    quarantine="",
-    updated_at=6.0,
-)
-
-
-class TestSnapshots:
-    async def test_a_snapshot_is_listed_shown_and_explained(self, command: Command) -> None:
-        await fill(command.path)
-        async with open_journal(command.path, precautions=BARE, inline=True) as journal:
-            await journal.commit(changes.put_snapshot(SNAPSHOT))
-        assert "snap-1" in command.run("journal", "snapshots", status=0)
-        assert "snap-1" in command.run("journal", "show", SNAPSHOT.snapshot_id, status=0)
-        assert f"ready, of {VOLUME}" in command.run("journal", "explain", SNAPSHOT.snapshot_id, status=0)
-        for leaves, told in ((frozenset({"s-leaf"}), "s-leaf: there"), (frozenset[str](), "s-leaf: not there")):
-            with read_journal(command.path) as reading:
-                look = Sight(1.0, leaves=leaves)
-                case = journal_explain.collect(reading, SNAPSHOT.snapshot_id, look, now=9.0, abandon_after=600)
-            assert told in dict(journal_explain.explain(case).told)["appliance"]
-
-    async def test_a_quarantined_one_needs_a_look(self, command: Command) -> None:
-        await fill(command.path)
-        async with open_journal(command.path, precautions=BARE, inline=True) as journal:
-            await journal.commit(changes.put_snapshot(replace(SNAPSHOT, quarantine="lost: odd")))
-        assert "lost: odd" in command.run("journal", "list", status=3)
-        assert "lost: odd" in command.run("journal", "explain", SNAPSHOT.snapshot_id, status=3)
 
 
 class TestWhatIsAskedFor:

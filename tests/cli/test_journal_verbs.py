@@ -11,6 +11,7 @@ from journal_sample import BARE, STAGE, opened
 from trio.testing import MockClock
 from verb_rig import VOLUME, Command, command, end, fill, record, world
 
+from rdscsi.errors import NotFinal
 from rdscsi.journal import changes, open_journal
 from rdscsi.journal.reading import read_journal
 from rdscsi.testing.orchestrator import attach, wish
@@ -80,6 +81,44 @@ class TestAsking:
             assert ("revoke", "done") in kinds
             assert ("unpublish", "done") in kinds
             command.run("publication", "revoke", volume.volume_id, "--yes", status=1)
+
+    async def test_what_nobody_claims_is_shown_explained_and_deleted_when_a_person_says_so(
+        self, world: World, command: Command, autojump_clock: MockClock
+    ) -> None:
+        async with world.process() as process:
+            command.path = world.journal_path
+            world.faults.add("drop-after", contains="/disk/add", times=1)
+            with pytest.raises(NotFinal):
+                await process.controller.create_volume(wish("pvc-1"))
+            await trio.sleep(world.options.abandon_after + 120)
+            document = json.loads(command.run("journal", "list", "--output", "json", status=3))
+            [unclaimed] = document["unclaimed"]
+            assert "claim-evidence=none" in unclaimed["why"]
+            volume_id = unclaimed["volume_id"]
+            assert "claim-evidence=none" in command.run("journal", "list", status=3)
+            text = command.run("journal", "explain", volume_id, "--offline", status=3)
+            assert f"{volume_id}: claimed by nobody" in text
+            assert f"rdscsi journal abandon {volume_id}" in text
+            assert "is deleted" in command.run("journal", "abandon", volume_id, "--yes", "--wait", "0", status=3)
+            await trio.sleep(2 * world.options.refresh_every)
+            assert (await process.controller.list_volumes(0, "")).volumes == ()
+            command.run("journal", "list", status=0)
+
+    async def test_what_was_published_since_is_claimed(
+        self, world: World, command: Command, autojump_clock: MockClock
+    ) -> None:
+        async with world.process() as process:
+            command.path = world.journal_path
+            world.faults.add("drop-after", contains="/disk/add", times=1)
+            with pytest.raises(NotFinal):
+                await process.controller.create_volume(wish("pvc-1"))
+            await trio.sleep(world.options.abandon_after + 120)
+            [volume] = (await process.controller.list_volumes(0, "")).volumes
+            await process.controller.publish_volume(attach(volume))
+            await process.controller.unpublish_volume(volume.volume_id, "")
+            command.run("journal", "list", status=0)
+            command.run("journal", "abandon", volume.volume_id, "--yes", status=1)
+            assert "nothing is open" in command.err
 
 
 class TestWatch:
