@@ -61,14 +61,20 @@ class Callers:
     async def _reach(self, goal: Goal) -> None:
         """Call until the answer is final or patience is over."""
         subject = object_id(goal.volume)
+        unknown = self.promises.doubtful(subject, _ABOUT[goal.verb])
         self.promises.doubt(subject, _ABOUT[goal.verb])
         if goal.verb == "create":
             self._cluster.claims.add(subject)
-        await self._call_until_final(goal, subject)
+        refused = await self._call_until_final(goal, subject)
+        if refused and not unknown:
+            self.promises.sure(subject, _ABOUT[goal.verb])  # else it is as open as it was before
         self._cluster.claims.discard(subject)
 
-    async def _call_until_final(self, goal: Goal, subject: str) -> None:
-        """Call again and again, though not for ever about what only a person can judge: `invariants` do that."""
+    async def _call_until_final(self, goal: Goal, subject: str) -> bool:
+        """Call again and again, though not for ever about what only a person can judge: `invariants` do that.
+
+        Tell whether it was refused: a final error says that nothing was done.
+        """
         pause, began = 0.5, trio.current_time()
         for _ in range(goal.patience):
             controller = await self._alive()
@@ -77,22 +83,22 @@ class Callers:
                 await self._call(goal, controller, subject)
             except NotFinal as error:
                 if isinstance(error, Quarantined) and trio.current_time() > began + QUARANTINED_SECONDS:
-                    return
+                    return False
                 await trio.sleep(pause)
                 pause = min(2 * pause, 20.0)
                 continue
             except DriverError as error:
-                self._final(goal, error, subject)
-            else:
-                self.promises.sure(subject, _ABOUT[goal.verb])
-            return
+                self._never_missed(goal, error)
+                return True
+            self.promises.sure(subject, _ABOUT[goal.verb])
+            return False
+        return False
 
-    def _final(self, goal: Goal, error: DriverError, subject: str) -> None:
-        """A final error says that nothing was done; what was promised is never not found."""
+    def _never_missed(self, goal: Goal, error: DriverError) -> None:
+        """What was promised is never not found."""
         missed = goal.source if goal.verb in ("create", SNAPSHOT) else goal.volume
         if isinstance(error, NotFound) and missed and self.promises.holds(object_id(missed)):
             self.wrong.append(f"{goal}: what was acknowledged is not found: {error}")
-        self.promises.sure(subject, _ABOUT[goal.verb])
 
     async def _call(self, goal: Goal, controller: Controller, subject: str) -> None:
         promises = self.promises

@@ -210,7 +210,7 @@ FLAVOURS: Mapping[str, Callable[[int], Script]] = {
     "duet": duet_script,
 }
 MIXED = "mixed"
-_MIXED = ("short", "copies", "short", "copies", "short", "long", "short", "copies", "short", "copies")
+_MIXED = ("short", "copies", "short", "copies", "duet", "long", "short", "copies", "short", "copies")
 
 
 def _goals(

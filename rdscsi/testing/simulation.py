@@ -7,7 +7,8 @@ Deterministic: the same script gives the same run, to the order of tasks. Nothin
 import itertools
 import random
 import tempfile
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -63,6 +64,17 @@ def seed_scheduler(seed: int) -> None:
 
 
 async def _simulate(script: Script, directory: Path, fast: bool) -> Result:
+    async with open_simulated(script, directory, fast=fast) as (world, cluster):
+        with trio.move_on_after(LONGEST_SECONDS):
+            if script.leases is not None:
+                return await _duet(world, script, cluster)
+            return await Simulation(world, script, cluster).run()
+        return Result([f"not over after {LONGEST_SECONDS:g} virtual seconds"])
+
+
+@asynccontextmanager
+async def open_simulated(script: Script, directory: Path, *, fast: bool) -> AsyncIterator[tuple[World, Cluster]]:
+    """Make the world of a script, and the cluster that asks for volumes in it."""
     behaviour = Behaviour(config_flush_delay=script.flush_delay, pool_flush_delay=script.flush_delay)
     appliance = ApplianceOptions(pool=PoolOptions(size=1 << 40), initial_uptime=3600.0, behaviour=behaviour)
     options = replace(OPTIONS, flush_delay=script.flush_delay, abandon_after=100.0, refresh_every=REFRESH_SECONDS)
@@ -71,11 +83,7 @@ async def _simulate(script: Script, directory: Path, fast: bool) -> Result:
     settings: dict[str, Any] = {"appliance": appliance, "options": options, "fast": fast, "seed": script.seed}
     settings |= {"claims": asked, "delay": lambda rng: rng.uniform(0.5, 1.5) * script.delay}
     async with open_world(directory, **settings) as world:
-        with trio.move_on_after(LONGEST_SECONDS):
-            if script.leases is not None:
-                return await _duet(world, script, cluster)
-            return await _Simulation(world, script, cluster).run()
-        return Result([f"not over after {LONGEST_SECONDS:g} virtual seconds"])
+        yield world, cluster
 
 
 async def _duet(world: World, script: Script, cluster: Cluster) -> Result:
@@ -92,7 +100,9 @@ async def _duet(world: World, script: Script, cluster: Cluster) -> Result:
     )
 
 
-class _Simulation:
+class Simulation:
+    """One run of a script with one controller; or, without a script's events, of what comes to somebody's mind."""
+
     def __init__(self, world: World, script: Script, cluster: Cluster) -> None:
         self.cluster = cluster
         self.world = world
@@ -114,21 +124,32 @@ class _Simulation:
         self._troubles = MachineTroubles(world)
 
     async def run(self) -> Result:
-        self.world.machine.put_stranger("backup")
-        self.world.machine.persist()
-        self.before = holdings(self.world.machine)
-        self.world.machine.watch_changes(self._troubles.before_change)
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._keep_alive)
+        """Do what the script says, let the world settle, and tell what came of it."""
+        async with self.living():
             async with trio.open_nursery() as acting:
                 goals = [event for event in self.script.events if isinstance(event, Goal)]
                 for volume in sorted({goal.volume for goal in goals}):
                     acting.start_soon(self.callers.pursue, [goal for goal in goals if goal.volume == volume])
                 for event in self.script.events:
                     if isinstance(event, Trouble):
-                        acting.start_soon(self._make, event)
-            await self._let_settle()
+                        acting.start_soon(self.make, event)
+            return await self.settle()
+
+    @asynccontextmanager
+    async def living(self) -> AsyncIterator[None]:
+        """Let one process of the controller follow the other while the body runs."""
+        self.world.machine.put_stranger("backup")
+        self.world.machine.persist()
+        self.before = holdings(self.world.machine)
+        self.world.machine.watch_changes(self._troubles.before_change)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._keep_alive)
+            yield
             nursery.cancel_scope.cancel()
+
+    async def settle(self) -> Result:
+        """End all trouble, wait until the world must have come right, and tell what was wrong."""
+        await self._let_settle()
         self.result.calls = self.callers.calls
         self.result.wrong += self.callers.wrong
         self.result.reboots = self._troubles.reboots
@@ -165,7 +186,8 @@ class _Simulation:
 
     # --- what goes wrong
 
-    async def _make(self, trouble: Trouble) -> None:
+    async def make(self, trouble: Trouble) -> None:
+        """Let something go wrong at its time."""
         await trio.sleep_until(trouble.at)
         self.result.faults += 1
         world = self.world
@@ -217,11 +239,15 @@ class _Simulation:
 
     # --- the end
 
-    async def _let_settle(self) -> None:
+    def end_troubles(self) -> None:
+        """Nothing more goes wrong."""
         self._troubles.end()
         self.world.link.up = True
         self._down_for = 0.0
-        await trio.sleep_until(self.script.length + SETTLE_SECONDS)
+
+    async def _let_settle(self) -> None:
+        self.end_troubles()
+        await trio.sleep_until(max(self.script.length, trio.current_time()) + SETTLE_SECONDS)
         for _ in range(3):
             await self._alive()
             assert self._settled is not None

@@ -184,3 +184,35 @@ async def test_a_volume_on_its_way_out_is_worked_with_no_more(world: World, auto
         ):
             with pytest.raises((OperationPending, Quarantined)):
                 await call()
+
+
+async def test_a_published_volume_whose_item_became_another_is_neither_deleted_nor_called_published(
+    world: World, autojump_clock: MockClock
+) -> None:
+    """A final refusal is told from a fresh look, and that shows something that is not this volume's."""
+    async with world.process() as process:
+        volume = await process.controller.create_volume(wish("pvc-1"))
+        await process.controller.publish_volume(attach(volume))
+        slot = volume.volume_id.partition("/")[2]
+        world.appliance.run(f'/disk/set [find where slot={slot}] comment="mine"')
+        before = holdings(world.machine)
+        with pytest.raises(Quarantined, match="is not this volume's"):
+            await process.controller.delete_volume(volume.volume_id)
+        assert holdings(world.machine) == before
+
+
+async def test_an_expansion_that_is_refused_while_nobody_waits_is_closed(
+    world: World, autojump_clock: MockClock
+) -> None:
+    async with world.process() as process:
+        volume = await process.controller.create_volume(wish("pvc-1"))
+        world.faults.add("drop-before", contains="file-size", times=1)
+        with pytest.raises(NotFinal):
+            await process.controller.expand_volume(volume.volume_id, CapacityRange(GIB), None)
+        world.strikes.arm([Strike(Where.STATEMENT, 1, What.REFUSED, statement=2)])
+        await process.wait_settled()
+        [expansion] = [one for one in await process.journal.operations() if one.kind == "expand"]
+        assert expansion.state == "refused"
+        found = await process.journal.volume(volume.volume_id)
+        assert found is not None
+        assert found.capacity_bytes == 64 * MIB

@@ -249,3 +249,20 @@ async def _quiet(process: Process) -> None:
     """Wait until the keeper has looked again and has nothing left to do."""
     await trio.sleep(2 * process.controller.backend.options.refresh_every)
     await process.wait_settled()
+
+
+async def test_a_deleted_volumes_file_that_comes_back_without_its_item_is_erased(
+    world: World, autojump_clock: MockClock
+) -> None:
+    async with world.process() as process:
+        volume = await process.controller.create_volume(wish("pvc-1"))
+        record = await process.journal.volume(volume.volume_id)
+        assert record is not None
+        await process.controller.delete_volume(volume.volume_id)
+        before = holdings(world.machine)
+        returned = f"{record.slot}.{record.backing}"
+        assert world.appliance.run(f'/disk/btrfs/subvolume/add fs=pool1 name="rdscsi/{returned}"') == ""
+        assert returned in holdings(world.machine).leaves
+        await _quiet(process)
+        assert holdings(world.machine) == before
+        assert [one.kind for one in await process.journal.operations()] == ["erase", "delete", "create"]

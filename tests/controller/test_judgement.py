@@ -1,18 +1,21 @@
 """What one slot's facts lead to, without any appliance."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rdscsi import names
 from rdscsi.controller.boots import Boot, parse_boot, render_boot
 from rdscsi.controller.catalogue import Entry
 from rdscsi.controller.creation import made
-from rdscsi.controller.judgement import LOST, Facts, Verdict, judge
+from rdscsi.controller.judgement import LOST, Facts, Judgement, Verdict, from_tag, judge
 from rdscsi.journal import VolumeRecord
+from rdscsi.model import AccessMode, AccessType
 from rdscsi.routeros.answers import DiskItem
-from rdscsi.tags import Tag, TagState, name_hash, render_tag
+from rdscsi.tags import NodeState, PublicationTag, Tag, TaggedNode, TagState, name_hash, render_tag
 
 SLOT = "vwrs4eg-73erkkta3ehsf5z2537pywbx"
 CREATE = "aaaaaaaaaaaaa"
@@ -112,6 +115,78 @@ def test_what_cannot_be_made_good_is_quarantined_as_lost(seen: Facts) -> None:
     judgement = judge(seen)
     assert judgement.verdict is Verdict.QUARANTINE
     assert judgement.reason.startswith(LOST)
+
+
+IMPORTED = replace(READY, path="pool1/vm-1.img")
+PUBLISHED = replace(
+    READY,
+    publication=PublicationTag(
+        epoch="e" * 16,
+        access_type=AccessType.MOUNT,
+        access_mode=AccessMode.SINGLE_NODE_WRITER,
+        readonly=False,
+        permit=False,
+        nodes=(TaggedNode("node-a:3f9a2c4d", NodeState.PUBLISHED),),
+    ),
+)
+SUBNQN = names.subnqn(SLOT, "e" * 16)
+
+
+def recorded(tag: Tag, **others: Any) -> Facts:
+    """What is recorded with this tag, and shown with it but for these properties of the item."""
+    record = replace(RECORD, tag=render_tag(tag))
+    return facts(record=record, found=replace(item(tag), **others), files=(CREATE,))
+
+
+@pytest.mark.parametrize(
+    ("seen", "verdict", "reason"),
+    [
+        (recorded(READY, disabled=True), Verdict.QUARANTINE, f"its item is disabled; /disk/enable {SLOT}"),
+        (
+            facts(record=replace(RECORD, tag=render_tag(IMPORTED))),
+            Verdict.QUARANTINE,
+            "file-path=pool1/vm-1.img",
+        ),
+        (recorded(READY, size=1 << 29), Verdict.RESTORE, f"it has {1 << 29} bytes, not {1 << 30}"),
+        (recorded(READY, nvme_tcp_export=True, nvme_tcp_server_nqn="x"), Verdict.RESTORE, "published to nobody"),
+        (recorded(PUBLISHED), Verdict.RESTORE, "its export is off, and it is published to node-a:3f9a2c4d"),
+        (recorded(PUBLISHED, nvme_tcp_export=True, nvme_tcp_server_nqn="x"), Verdict.RESTORE, f"as {SUBNQN}"),
+        (recorded(PUBLISHED, nvme_tcp_export=True, nvme_tcp_server_nqn=SUBNQN), Verdict.FINE, ""),
+        (facts(record=replace(RECORD, state="creating")), Verdict.UNFINISHED, ""),
+        (facts(record=replace(RECORD, tag=""), found=item(READY), files=(CREATE,)), Verdict.LEARN, ""),
+        (
+            facts(record=replace(RECORD, state="deleting"), found=item(DELETING), files=(CREATE,), open_operation=True),
+            Verdict.UNFINISHED,
+            "",
+        ),
+        (
+            facts(
+                record=replace(RECORD, state="creating"),
+                found=item(replace(READY, operation=OTHER)),
+                open_operation=True,
+            ),
+            Verdict.UNFINISHED,
+            "",
+        ),
+    ],
+)
+def test_a_person_reads_what_differs(seen: Facts, verdict: Verdict, reason: str) -> None:
+    judgement = judge(seen)
+    assert judgement.verdict is verdict
+    assert reason in judgement.reason
+    assert bool(judgement.reason) == bool(reason)
+
+
+def test_what_is_on_its_way_out_is_not_held_to_its_tag() -> None:
+    assert from_tag(replace(item(DELETING), size=1), DELETING) == ""
+
+
+def test_a_reason_that_is_known_is_not_said_twice() -> None:
+    judgement = Judgement(Verdict.QUARANTINE, "contradiction: odd")
+    assert judgement.told() == "a person must look (contradiction: odd)"
+    assert judgement.told("lost: other") == judgement.told()
+    assert judgement.told("contradiction: odd") == "a person must look, as the quarantine says"
+    assert Judgement(Verdict.FINE).told() == "as recorded"
 
 
 def test_a_volume_without_its_file_was_not_made() -> None:

@@ -8,7 +8,9 @@ import trio
 from trio.testing import MockClock
 
 from rdscsi import names
-from rdscsi.errors import Fenced, NotFinal, StandingBy, Superseded
+from rdscsi.config import LeaseName
+from rdscsi.controller.opening import open_leading
+from rdscsi.errors import Fenced, NotFinal, SettingsInvalid, StandingBy, Superseded
 from rdscsi.journal.files import rebuild_wish
 from rdscsi.kube.lease import Lease, Timing, open_lease
 from rdscsi.tags import Marker, parse_marker
@@ -277,6 +279,18 @@ async def test_the_token_is_not_taken_when_the_lease_cannot_be_read_afresh(
         one.client.up = True
         await process.wait_ready()
         assert marker(world).token_counter == 2
+
+
+async def test_without_a_setting_nobody_is_asked_and_outside_of_a_pod_the_mistake_is_named(
+    world: World, monkeypatch: pytest.MonkeyPatch, autojump_clock: MockClock
+) -> None:
+    monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
+    async with world.process() as process:
+        async with open_leading(None, process.journal) as none:
+            assert none is None
+        with pytest.raises(SettingsInvalid, match="lease=a/b: KUBERNETES_SERVICE_HOST"):
+            async with open_leading(LeaseName("a", "b"), process.journal):
+                raise AssertionError("it was opened")
 
 
 def calls(process: Process, volume_id: str) -> list[Callable[[], Awaitable[object]]]:

@@ -136,6 +136,41 @@ async def test_an_old_delete_does_not_take_the_volume_that_was_made_since(
         assert await process.controller.create_volume(wish("pvc-1")) == second
 
 
+async def test_an_old_delete_does_not_end_while_the_slot_holds_what_nobody_can_tell(
+    world: World, autojump_clock: MockClock
+) -> None:
+    """The item of a newer create whose file went by hand: no inventory learns it, and it is not removed either."""
+    async with world.process() as process:
+        first = await process.controller.create_volume(wish("pvc-1"))
+        world.faults.add("drop-before", contains="subvolume/remove", times=1)
+        with pytest.raises(NotFinal):
+            await process.controller.delete_volume(first.volume_id)
+        old = world.copied_journal("deleting")
+        await settle(lambda: process.controller.delete_volume(first.volume_id))
+        second = await process.controller.create_volume(wish("pvc-1"))
+        record = await process.journal.volume(second.volume_id)
+        assert record is not None
+        world.appliance.run(f'/disk/btrfs/subvolume/remove [find where name="{record.slot}.{record.backing}"]')
+    async with world.process(old) as process:
+        await trio.sleep(2 * world.options.refresh_every)
+        assert _disk(world, second.volume_id) is not None
+        [left] = await process.journal.open_operations()
+        assert left.kind == "delete"
+        assert "what another create of that name made" in left.error
+
+
+async def test_what_was_done_to_a_volume_since_is_learned_from_its_tag(world: World, autojump_clock: MockClock) -> None:
+    async with world.process() as process:
+        volume = await process.controller.create_volume(wish("pvc-1"))
+        old = world.copied_journal("made")
+        context = await process.controller.publish_volume(attach(volume))
+    async with world.process(old) as process:
+        record = await process.journal.volume(volume.volume_id)
+        assert record is not None
+        assert (record.csi_name, record.ever_published) == ("pvc-1", True)
+        assert await process.controller.publish_volume(attach(volume)) == context
+
+
 async def test_an_old_unpublish_does_not_cut_off_whoever_came_since(world: World, autojump_clock: MockClock) -> None:
     """Finding 13: an intent belongs to one generation of the tag."""
     async with world.process() as process:

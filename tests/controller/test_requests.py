@@ -176,10 +176,14 @@ class TestRetryAndAbandon:
 
     async def test_without_anything_open_there_is_nothing_to_do(self, world: World, autojump_clock: MockClock) -> None:
         async with world.process() as process:
-            volume = await process.controller.create_volume(wish("pvc-1"))
+            fresh = await process.controller.create_volume(wish("pvc-1"))
+            in_use = await process.controller.create_volume(wish("pvc-2"))
+            await process.controller.publish_volume(attach(in_use))
             for kind in (asking.RETRY, asking.ABANDON):
-                done = await _asked(world, process, kind, volume.volume_id, {})
-                assert (done.state, "nothing is open" in done.outcome) == ("done", True)
+                for about in (fresh.volume_id, in_use.volume_id, "rds/" + _nobody()):
+                    done = await _asked(world, process, kind, about, {})
+                    assert (done.state, "nothing is open" in done.outcome) == ("done", True)
+            assert len(await process.journal.volumes()) == 2
 
 
 class TestResolve:

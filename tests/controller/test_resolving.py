@@ -1,11 +1,13 @@
 """What ends a quarantine that a person resolves: snapshots, and records that are dropped under an open operation."""
 
+from dataclasses import replace
+
 import pytest
 import trio
 from trio.testing import MockClock
 
-from rdscsi.errors import NotFinal
-from rdscsi.journal import Json, OperationRecord, SnapshotRecord, asking
+from rdscsi.errors import NotFinal, OperationPending
+from rdscsi.journal import Json, OperationRecord, SnapshotRecord, asking, changes
 from rdscsi.model import MIB, CapacityRange, Snapshot, SnapshotRequest, Volume
 from rdscsi.names import parse_snapshot_backing
 from rdscsi.testing.orchestrator import NODE_A, attach, settle, wish
@@ -195,6 +197,38 @@ class TestForgettingUnderAnOpenOperation:
             assert await process.journal.open_operations() == []
             assert await process.journal.snapshots() == []
             assert [stone.volume_id for stone in await process.journal.tombstones()] == [snapshot.snapshot_id]
+
+
+class TestWhatSpeaksAgainstIt:
+    async def test_a_record_without_a_tag_cannot_be_put_back(self, world: World, autojump_clock: MockClock) -> None:
+        async with world.process() as process:
+            volume = await process.controller.create_volume(wish("pvc-1", SIZE))
+            record = await process.journal.volume(volume.volume_id)
+            assert record is not None
+            with pytest.raises(OperationPending):  # what is open keeps an inventory from learning the tag anew
+                async with process.journal.operation("create", volume.volume_id, {"name": "pvc-1"}):
+                    raise RuntimeError("left open")
+            await process.journal.commit(changes.put_volume(replace(record, tag="", quarantine="contradiction: odd")))
+            ended = await _asked(world, process, volume.volume_id, "restore")
+            assert (ended.state, "holds no tag that could be put back" in ended.error) == ("refused", True)
+
+    async def test_a_wish_waits_while_nobody_can_look(self, world: World, autojump_clock: MockClock) -> None:
+        async with world.process() as process:
+            _, snapshot, record = await _snapshot(process)
+            _remove(world, record.leaf)
+            await _rounds(world)
+            world.faults.add("drop-before", contains=record.leaf)
+            asked = asking.ask(world.journal_path, asking.RESOLVE, snapshot.snapshot_id, {"how": "forget"}, now=0.0)
+            await _rounds(world)
+            waiting = await process.journal.operation_record(asked)
+            assert waiting is not None
+            assert waiting.state == "open"
+            assert waiting.attempts > 1
+            world.faults.clear()
+            await _rounds(world)
+            done = await process.journal.operation_record(asked)
+            assert done is not None
+            assert (done.state, done.outcome) == ("done", "forgotten")
 
 
 async def _try_to_grow(process: Process, volume: Volume) -> None:

@@ -221,6 +221,8 @@ BUGS: Mapping[str, Bug] = {
             bug_patches.refused_expansion_not_undone,
             Call("expand", _struck(Where.STATEMENT, 1, What.REFUSED, 2)),
         ),
+        Bug("led without the Lease", bug_patches.led_without_the_lease, Seed(0, "duet")),
+        Bug("token taken back", bug_patches.token_taken_back, Seed(3, "duet")),
     )
 }
 

@@ -4,14 +4,15 @@ import pytest
 from simulate import Seed, corpus
 
 from rdscsi.testing.minimise import minimise
-from rdscsi.testing.script import Script, make_script
+from rdscsi.testing.script import FLAVOURS, MIXED, Script, make_script
 from rdscsi.testing.simulation import simulate
 
-SEEDS = [
-    *corpus(),
-    *(Seed("long", number) for number in range(1_000, 1_020)),
-    *(Seed("short", number) for number in range(1_000, 1_060)),
-]
+SHARES = {"long": 12, "short": 40, "copies": 40, "duet": 12}
+SEEDS = [*corpus(), *(Seed(flavour, 1_000 + number) for flavour, share in SHARES.items() for number in range(share))]
+
+
+def test_every_flavour_has_its_share() -> None:
+    assert SHARES.keys() == FLAVOURS.keys()
 
 
 @pytest.mark.parametrize("seed", SEEDS, ids=str)
@@ -19,15 +20,22 @@ def test_a_simulation_ends_well(seed: Seed) -> None:
     assert simulate(make_script(seed.number, seed.flavour)).wrong == []
 
 
-@pytest.mark.parametrize("seed", [7, 11])
-def test_a_simulation_on_the_simulated_rds_ends_well(seed: int) -> None:
-    assert simulate(make_script(seed), fast=False).wrong == []
+@pytest.mark.parametrize("seed", [Seed("long", 7), Seed("copies", 3), Seed("copies", 11)], ids=str)
+def test_a_simulation_on_the_simulated_rds_ends_well(seed: Seed) -> None:
+    assert simulate(make_script(seed.number, seed.flavour), fast=False).wrong == []
 
 
-def test_the_same_seed_gives_the_same_run() -> None:
-    script = make_script(3)
+@pytest.mark.parametrize("flavour", FLAVOURS)
+def test_the_same_seed_gives_the_same_run(flavour: str) -> None:
+    script = make_script(3, flavour)
     assert simulate(script) == simulate(script)
-    assert make_script(3) == script
+    assert make_script(3, flavour) == script
+
+
+def test_mixed_seeds_are_of_every_flavour() -> None:
+    mixed = [make_script(number, MIXED) for number in range(20)]
+    for flavour, make in FLAVOURS.items():
+        assert any(script == make(number) for number, script in enumerate(mixed)), flavour
 
 
 def test_a_failing_script_is_cut_down_to_what_matters() -> None:
