@@ -13,7 +13,7 @@ from rdscsi import names, tuning
 from rdscsi.controller import sizes
 from rdscsi.controller.backend import Backend
 from rdscsi.controller.catalogue import Entry
-from rdscsi.controller.erasing import erase, own_tag
+from rdscsi.controller.erasing import cut, erase, own_tag
 from rdscsi.controller.sources import SOURCE, Source, alone, find
 from rdscsi.errors import (
     Abandoned,
@@ -182,6 +182,7 @@ async def carry_out(backend: Backend, operation: Operation) -> Volume:
     if operation.resumed or record.tag:
         entry = await backend.look_at(record.slot, record.backing)
         await _refuse_remains(backend, operation, record, entry)
+        entry = await _unexported(backend, record, entry)
     if not made(record, entry, size):
         try:
             entry = await _make(backend, operation, record, size)
@@ -191,6 +192,14 @@ async def carry_out(backend: Backend, operation: Operation) -> Volume:
             raise
     backend.expect(made(record, entry, size), "a ready volume", entry)
     return await finish(backend, operation, record, entry)
+
+
+async def _unexported(backend: Backend, record: VolumeRecord, entry: Entry) -> Entry:
+    """Switch off the export of a volume that nobody was told of yet: only a person can have switched it on."""
+    tag, item = own_tag(record, entry), entry.item
+    if tag is None or item is None or not item.nvme_tcp_export or tag.active_nodes:
+        return entry
+    return await cut(backend, record, tag)
 
 
 async def _refuse_remains(backend: Backend, operation: Operation, record: VolumeRecord, entry: Entry) -> None:

@@ -31,7 +31,7 @@ async def erase(
         if ours is not None and spared(ours):
             raise OperationPending(f"{record.volume_id} has become ready meanwhile; it is not undone")
         if ours is not None and entry.item is not None and entry.item.nvme_tcp_export:
-            entry = await _cut(backend, record, ours)
+            entry = await cut(backend, record, ours)
             ours = own_tag(record, entry)
         last = ours or parse_tag(record.tag)
         entry = await _remove(backend, record, ours)
@@ -40,7 +40,7 @@ async def erase(
     raise OperationPending(f"{record.volume_id}: the tag in slot {record.slot} changes under the removal")
 
 
-async def _cut(backend: Backend, record: VolumeRecord, tag: Tag) -> Entry:
+async def cut(backend: Backend, record: VolumeRecord, tag: Tag) -> Entry:
     """Switch an export off: an operator may have left it on, and what returns after a power loss may be published."""
     same = render_tag(tag)
     line = partial(backend.device.unpublish, record.slot, old_tag=same, new_tag=same)

@@ -41,7 +41,8 @@ async def carry_out(backend: Backend, operation: Operation) -> Expansion:
     size = operation.request["size_bytes"]
     assert isinstance(size, int)
     seen = _ready(record, backend.seen(record, await backend.entry(record.slot)))
-    delta = max(0, size - seen.item.size)
+    size = max(size, seen.item.size)  # a line that was late may have made it larger than this intent knew
+    delta = size - seen.item.size
     declared = backend.catalogue.declared_bytes() - max(seen.tag.size_bytes - seen.item.size, 0)
     try:
         with backend.space.promise(record.volume_id, delta, declared):

@@ -22,6 +22,7 @@ import structlog
 
 from rdscsi import names
 from rdscsi.controller.backend import Backend
+from rdscsi.controller.sources import snapshot_backing
 from rdscsi.errors import DeviceUnavailable, Fenced, SettingsInvalid, Superseded
 from rdscsi.journal import Change, changes
 from rdscsi.routeros.answers import Answer, DiskItem
@@ -68,8 +69,9 @@ async def _first(backend: Backend, counter: int) -> tuple[Marker, int | None]:
     strangers = await _unknown(backend, answer)
     if strangers or (_objects(answer) and not counter):
         raise DeviceUnavailable(
-            "the appliance holds volumes of this cluster but not the marker that goes with them, and this journal does "
-            f"not know all of them ({', '.join((strangers or _objects(answer))[:3])}, …): nothing is changed"
+            "the appliance holds volumes or snapshots of this cluster but not the marker that goes with them, and this "
+            f"journal does not know all of them ({', '.join((strangers or _objects(answer))[:3])}, …): nothing is "
+            "changed"
         )
     place = backend.device.place
     if not _objects(answer) and await backend.journal.get_meta(_POOL) not in (None, place.fs_uuid):
@@ -147,6 +149,7 @@ def _refuse_contradictions(backend: Backend, marker: Marker) -> None:
 async def _unknown(backend: Backend, answer: Answer) -> list[str]:
     """Objects of this cluster that the journal has no record of."""
     known = {(record.slot, record.backing) for record in await backend.journal.volumes()}
+    known |= {(record.slot, snapshot_backing(record).operation) for record in await backend.journal.snapshots()}
     buried = {(stone.slot, stone.backing) for stone in await backend.journal.tombstones()}
     return [name for name, key in _keys(answer).items() if key not in known | buried]
 
@@ -161,9 +164,8 @@ def _keys(answer: Answer) -> dict[str, tuple[str, str]]:
         tag = parse_tag(item.comment)
         found[item.slot] = (item.slot, tag.operation if tag else "")
     for leaf in answer.leaves:
-        backing = names.parse_backing(leaf.name)
-        if backing is not None:
-            found[leaf.name] = (backing.slot, backing.operation)
+        backing = names.parse_backing(leaf.name) or names.parse_snapshot_backing(leaf.name)
+        found |= {leaf.name: (backing.slot, backing.operation)} if backing is not None else {}
     return found
 
 

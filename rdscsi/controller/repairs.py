@@ -4,10 +4,11 @@ Each repair is an operation of the journal like any other. It takes the place of
 was open: those are asked for again by their caller, and must not be built on what the appliance forgot.
 """
 
+from collections.abc import Iterable
 from functools import partial
 
 from rdscsi import names
-from rdscsi.controller import creation, expansion, publications, snapshot_deletion
+from rdscsi.controller import creation, deletion, expansion, publications, snapshot_deletion
 from rdscsi.controller.backend import Backend
 from rdscsi.controller.catalogue import Entry
 from rdscsi.controller.erasing import drop_item, erase, own_tag
@@ -20,6 +21,7 @@ from rdscsi.tags import Tag, TagState, parse_tag
 KIND = "restore"
 ERASE = "erase"
 _REPLACED = (publications.PUBLISH, publications.UNPUBLISH, expansion.KIND, KIND, ERASE)
+_WAITING = (creation.KIND, deletion.KIND)
 
 
 async def repair(backend: Backend, found: Repair) -> None:
@@ -27,6 +29,10 @@ async def repair(backend: Backend, found: Repair) -> None:
     volume_id = backend.volume_id(found.slot)
     if found.slot.startswith(names.KIND_SNAPSHOT):
         await snapshot_deletion.erase(backend, volume_id, found.backings)
+        return
+    if found.verdict is Verdict.ERASE and await _is_waited_for(backend, found):
+        await backend.journal.commit(*await _erased(backend, found.slot, found.backings))
+        backend.catalogue.entry(found.slot).hold = ""
         return
     request: dict[str, Json] = {"why": found.verdict.value, "backings": list(found.backings), "reason": found.reason}
     kind = ERASE
@@ -37,6 +43,18 @@ async def repair(backend: Backend, found: Repair) -> None:
         kind, request = KIND, request | {BACKING: record.backing}
     async with backend.journal.operation(kind, volume_id, request, supersedes=_REPLACED, undoing=True) as operation:
         await carry_out(backend, operation)
+
+
+async def _is_waited_for(backend: Backend, found: Repair) -> bool:
+    """Tell whether an unfinished create or delete of the name waits for the erasing of what was deleted before it.
+
+    Nothing takes the place of these two. So the tombstones alone are the intent: a crash leaves them, and the next
+    inventory finds the same.
+    """
+    subject = backend.volume_id(found.slot)
+    waiting = [one for one in await backend.journal.open_operations() if one.subject == subject]
+    buried = {stone.backing for stone in await backend.journal.tombstones() if stone.slot == found.slot}
+    return any(one.kind in _WAITING for one in waiting) and buried.issuperset(found.backings)
 
 
 async def carry_out(backend: Backend, operation: Operation) -> None:
@@ -54,15 +72,18 @@ async def _erase_returned(backend: Backend, operation: Operation, slot: str) -> 
     """Erase what the inventory found deleted. That was decided for good: nobody can repeat the creates of these ids."""
     wanted = operation.request["backings"]
     assert isinstance(wanted, list)
-    last: list[Change] = []
-    for backing in map(str, wanted):
-        await operation.step("erase", f"{slot}.{backing}")
-        last.append(changes.bury(await erase(backend, _ghost(backend, slot, backing))))
+    await operation.step("erase", ", ".join(f"{slot}.{backing}" for backing in wanted))
+    last = await _erased(backend, slot, map(str, wanted))
     record = await backend.journal.volume(operation.subject)
     if record is not None and record.backing in wanted:
         last.append(changes.drop_volume(record.volume_id, None))
         backend.catalogue.forget(slot)
     await operation.finish(*last, outcome="gone again")
+
+
+async def _erased(backend: Backend, slot: str, backings: Iterable[str]) -> list[Change]:
+    """Erase what creates of these ids have left; return what is to be kept of them."""
+    return [changes.bury(await erase(backend, _ghost(backend, slot, backing))) for backing in backings]
 
 
 def _ghost(backend: Backend, slot: str, backing: str) -> VolumeRecord:

@@ -58,7 +58,7 @@ connects anew, with the keys of the PersistentVolume, when the volume comes to i
 ## Times
 
 - While a path is away, I/O waits, and pods see a pause. After `ctrlLossTmo` I/O fails, and the filesystem on it is dead
-  until its pods have been started again. Longer than the appliance's reboot is the least that makes sense, and no longer
+  until its pods have been started again. Longer than the appliance's reboot is the least that makes sense, not longer
   than the node's `forgotten-after`. Endless (`-1` of nvme-connect) is refused: a node that was cut off from a volume
   could never take it off.
 - The kernel counts attempts, not seconds: `ctrlLossTmo` is rounded up to a multiple of `reconnectDelay`, as

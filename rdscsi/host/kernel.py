@@ -25,6 +25,9 @@ from rdscsi.model import Portal
 RESCAN_SECONDS = 2.0
 """How often the target is asked again for a size that has not come by itself."""
 
+ANSWER_SECONDS = 30.0
+"""How long a portal may take to say what it offers. After 60 s without an answer Linux says EIO, as for a refusal."""
+
 
 class KernelHost(LocalHost):
     """A host whose devices are NVMe/TCP namespaces."""
@@ -92,7 +95,11 @@ class KernelHost(LocalHost):
         refused, silent = False, []
         for portal in connection.portals:
             try:
-                controller = await self._connect(connection, portal, duplicate=True)
+                within = min(self._deadlines.connect, ANSWER_SECONDS)
+                controller = await self._fabrics.connect(connection, portal, deadline=within, duplicate=True)
+            except OutcomeUnknown as error:
+                silent.append(f"{portal}: {error}")
+                continue
             except OSError as error:
                 # Any other error is this machine's, or the way's: it says nothing about what is offered.
                 if error.errno == REFUSED:
@@ -157,21 +164,30 @@ class KernelHost(LocalHost):
     async def _connect_portals(self, connection: Connection, controllers: tuple[NvmeController, ...]) -> None:
         """Connect to each portal that is not; without multipath to one alone, for two would be two disks.
 
-        One portal is enough. Raises DeviceUnavailable when there is none.
+        One portal is enough, so that one which swallows everything takes its share of the time and no more. Raises
+        DeviceUnavailable when there is none, and OutcomeUnknown when a connection may yet come to be.
         """
         there = {(one.address.get("traddr"), one.address.get("trsvcid")) for one in controllers}
         several = len({*there, *((portal.traddr, str(portal.trsvcid)) for portal in connection.portals)}) > 1
         one_alone = several and not await self.multipath()
-        failed = []
+        share = self._deadlines.connect / (len(connection.portals) + 1 if several and not one_alone else 1)
+        failed: list[str] = []
+        unknown: OutcomeUnknown | None = None
         for portal in connection.portals:
             if (portal.traddr, str(portal.trsvcid)) in there or (one_alone and there):
                 continue
             try:
-                await self._connect(connection, portal)
+                await self._fabrics.connect(connection, portal, deadline=share)
             except OSError as error:
                 failed.append(f"{portal}: {meaning(error)}")
+            except OutcomeUnknown as error:
+                if one_alone:  # were it to come after all, a second one would be a second disk
+                    raise
+                unknown = error
             else:
                 there.add((portal.traddr, str(portal.trsvcid)))
+        if unknown is not None and not there:
+            raise unknown
         if not there:
             raise DeviceUnavailable(f"{connection.subnqn}: {'; '.join(failed) or 'no portal is known'}")
 
@@ -192,9 +208,6 @@ class KernelHost(LocalHost):
                 await self._rescan(subnqn)
                 rescan_at = trio.current_time() + RESCAN_SECONDS
             await watch.wait(POLL_SECONDS)
-
-    async def _connect(self, connection: Connection, portal: Portal, *, duplicate: bool = False) -> str:
-        return await self._fabrics.connect(connection, portal, deadline=self._deadlines.connect, duplicate=duplicate)
 
     async def _delete(self, controllers: Iterable[str]) -> None:
         for controller in controllers:

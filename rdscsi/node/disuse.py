@@ -51,12 +51,13 @@ async def find_users_of(machine: Machine, subnqn: str, numbers: Sequence[Number]
 async def is_withdrawn(machine: Machine, subnqn: str, portals: str = "") -> bool:
     """Tell whether a portal that answers no longer offers a subsystem to this node.
 
-    `portals`: as a stage record has them; without them those are asked that this host is connected through. Raises
-    NotFinal when nothing is known.
+    `portals`: as a stage record has them; without them those are asked that this host is connected through. Nobody else
+    may look for the volume's device meanwhile, for to ask is to connect for a moment. Raises NotFinal when nothing is
+    known.
     """
     host, ours = machine.host, machine.connection(subnqn, ()).hostnqn
     controllers = await host.controllers(subnqn)
-    # To ask a portal is to connect for a moment, which may show a device under a number that a stale node has.
+    # A device may show for that moment, under a number that a stale node has.
     if not controllers and (stuck := await nodes.remove_stale(machine)):
         raise DeviceUnavailable(f"{subnqn}: not asked for while a device node is stuck: {', '.join(stuck.values())}")
     asked: Sequence[Portal] = parse_portals(portals)

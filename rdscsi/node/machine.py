@@ -34,7 +34,7 @@ class Machine:
     """`now` gives seconds since the epoch. `host_traddr` and `host_iface` say from where it connects; see
     `rdscsi.host.ports.Connection`. `nodes` is held while device nodes at targets are looked at and changed.
 
-    `leaving`: the NQNs of nobody's connections that are being cut now.
+    `leaving`: the NQNs of nobody's connections that are looked into now, and may be cut.
     """
 
     host: Host
@@ -73,7 +73,7 @@ class Machine:
 
     @contextmanager
     def leaving_of(self, subnqn: str) -> Iterator[None]:
-        """Keep everybody off a connection of nobody's while the body cuts it.
+        """Keep everybody off a connection of nobody's while the body looks into it, and may cut it.
 
         The body looks for claims in the journal after this began, and whoever claims looks here after the commit: one
         of the two sees the other.
@@ -85,9 +85,9 @@ class Machine:
             self.leaving.discard(subnqn)
 
     def refuse_leaving(self, subnqn: str) -> None:
-        """Raise DeviceUnavailable while a connection is being cut. Call it after the claim on it was committed."""
+        """Raise DeviceUnavailable while a connection may be cut. Call it after the claim on it was committed."""
         if subnqn in self.leaving:
-            raise DeviceUnavailable(f"{subnqn}: a connection that was nobody's is being cut; ask again")
+            raise DeviceUnavailable(f"{subnqn}: a connection that was nobody's is looked into, or cut; ask again")
 
     async def path_numbers(self, slot: str) -> dict[str, tuple[Number, ...]]:
         """Return what is connected of a volume, in whatever epoch: NQNs, with the numbers of their devices."""

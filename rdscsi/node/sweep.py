@@ -77,6 +77,8 @@ class Sweep:
             raise
         except DriverError as error:
             _log.info("not swept", subnqn=subnqn, reason=str(error))
+        except Exception as error:  # noqa: BLE001 - nobody asked, and a bug would end the node's process again and again
+            _log.error("sweep.bug", subnqn=subnqn, exc_info=error)
         finally:
             if not waits:
                 self._withdrawn.pop(subnqn, None)
@@ -89,7 +91,8 @@ class Sweep:
         scene = await clearing.look(machine, slot)
         if set(scene.connected) - {record.subnqn} or await disuse.find_users(machine, record, scene):
             return False
-        if not await disuse.is_withdrawn(machine, record.subnqn, record.portals):
+        asking = partial(disuse.is_withdrawn, machine, record.subnqn, record.portals)
+        if not await self._operations.run(record.volume_id, ("withdrawn", record.subnqn), asking):
             return False
         if self._due(record.subnqn, _patience(record)):
             work = partial(unstaging.take_off_forgotten, machine, record)
@@ -98,16 +101,18 @@ class Sweep:
         return True
 
     async def _orphan(self, subnqn: str, numbers: Sequence[Number]) -> bool:
-        if await disuse.find_users_of(self._machine, subnqn, numbers):
-            return False
-        if not await disuse.is_withdrawn(self._machine, subnqn):
-            return False
-        if self._due(subnqn):
-            with self._machine.leaving_of(subnqn):
-                if await self._claimed(subnqn) or await disuse.find_users_of(self._machine, subnqn, numbers):
-                    return False
-                await self._machine.host.disconnect(subnqn)
-            _log.warning("connection.orphaned", subnqn=subnqn, outcome="disconnected")
+        machine = self._machine
+        with machine.leaving_of(subnqn):
+            if await self._claimed(subnqn) or await disuse.find_users_of(machine, subnqn, numbers):
+                return False
+            if not await disuse.is_withdrawn(machine, subnqn):
+                return False
+            if not self._due(subnqn):
+                return True
+            if await disuse.find_users_of(machine, subnqn, numbers):
+                return False
+            await machine.host.disconnect(subnqn)
+        _log.warning("connection.orphaned", subnqn=subnqn, outcome="disconnected")
         return True
 
     def _due(self, subnqn: str, patience: float = 0) -> bool:

@@ -9,7 +9,7 @@ from functools import partial
 
 import trio
 
-from rdscsi.errors import Busy, DeviceUnavailable, DriverError, JournalFailed, NotFinal, NotFound
+from rdscsi.errors import Busy, DeviceUnavailable, DriverError, JournalFailed, NotFinal, NotFound, ShuttingDown
 from rdscsi.journal import OperationRecord, StageRecord
 from rdscsi.model import HealthProblem, StorageProblem, VolumeHealth
 from rdscsi.node import disuse, health, storage, wishes
@@ -88,6 +88,9 @@ class Watch:
         except DriverError as error:
             _log.warning("volume.not_watched", volume=record.volume_id, reason=str(error))
             return
+        except Exception as error:  # noqa: BLE001 - nobody asked, and a bug would end the node's process again and again
+            _log.error("watch.bug", volume=record.volume_id, exc_info=error)
+            return
         self._tell(record.volume_id, self._with_answer(record, problems))
 
     def _with_answer(self, record: StageRecord, problems: tuple[HealthProblem, ...]) -> tuple[HealthProblem, ...]:
@@ -103,9 +106,12 @@ class Watch:
         try:
             if silent := self._silent.get(record.portals):  # no answer takes long, and it is the same for all of them
                 raise DeviceUnavailable(silent)
-            withdrawn = await disuse.is_withdrawn(self._machine, record.subnqn, record.portals)
+            asking = partial(disuse.is_withdrawn, self._machine, record.subnqn, record.portals)
+            withdrawn = await self._operations.run(record.volume_id, ("withdrawn", record.subnqn), asking)
         except JournalFailed:
             raise
+        except (Busy, ShuttingDown):
+            return
         except NotFinal as error:
             self._silent[record.portals] = str(error)
             self._answers[record.volume_id] = inaccessible(PORTAL_UNREACHABLE, str(error))

@@ -20,6 +20,8 @@ from rdscsi.testing.world import BACKEND, CLUSTER
 
 SIZE = 32 * MIB
 QUARANTINED_SECONDS = 300.0
+ANSWERED_SECONDS = 1200.0
+"""Troubles are over long before; what has no answer then never gets one."""
 _ABOUT = {
     "create": Aspect.EXISTS,
     "delete": Aspect.EXISTS,
@@ -32,12 +34,17 @@ _ABOUT = {
 
 
 class Callers:
-    """All the callers of one simulation. `alive` waits for a controller to call; `wrong` gathers what was wrong."""
+    """All the callers of one simulation. `alive` waits for a controller to call; `wrong` gathers what was wrong.
+
+    `forgotten` tells of a slot whether nobody can know any more what was promised: a power loss took it back, and the
+    journal is another one.
+    """
 
     def __init__(self, machine: Machine, cluster: Cluster, alive: Callable[[], Awaitable[Controller]]) -> None:
         self.promises = Promises()
         self.calls = 0
         self.wrong: list[str] = []
+        self.forgotten: Callable[[str], bool] = lambda slot: False
         self._machine = machine
         self._cluster = cluster
         self._alive = alive
@@ -82,7 +89,11 @@ class Callers:
                 self.calls += 1
                 await self._call(goal, controller, subject)
             except NotFinal as error:
-                if isinstance(error, Quarantined) and trio.current_time() > began + QUARANTINED_SECONDS:
+                waited = trio.current_time() - began
+                if isinstance(error, Quarantined) and waited > QUARANTINED_SECONDS:
+                    return False
+                if waited > ANSWERED_SECONDS:
+                    self.promises.unanswered[subject] = f"{goal}: no final answer within {waited:.0f} s: {error}"
                     return False
                 await trio.sleep(pause)
                 pause = min(2 * pause, 20.0)
@@ -97,7 +108,9 @@ class Callers:
     def _never_missed(self, goal: Goal, error: DriverError) -> None:
         """What was promised is never not found."""
         missed = goal.source if goal.verb in ("create", SNAPSHOT) else goal.volume
-        if isinstance(error, NotFound) and missed and self.promises.holds(object_id(missed)):
+        if not isinstance(error, NotFound) or not missed or self.forgotten(_slot(object_id(missed))):
+            return
+        if self.promises.holds(object_id(missed)):
             self.wrong.append(f"{goal}: what was acknowledged is not found: {error}")
 
     async def _call(self, goal: Goal, controller: Controller, subject: str) -> None:
@@ -145,11 +158,11 @@ class Callers:
         self.promises.taken(taken)
 
     def _compare_origin(self, goal: Goal, subject: str) -> None:
-        """What is told to be a copy is one, of what it was asked to be of."""
+        """What is told to be a copy is one of what it should be, unless a power loss took it while it was told."""
         slot, source = _slot(subject), _slot(object_id(goal.source))
         origins = [origin for leaf, origin in self._machine.origins().items() if leaf.startswith(f"{slot}.")]
-        if not any(origin.startswith(f"{source}.") for origin in origins):
-            self.wrong.append(f"{goal}: the appliance shows {origins or 'nothing'} as what it was copied from")
+        if origins and not any(origin.startswith(f"{source}.") for origin in origins):
+            self.wrong.append(f"{goal}: the appliance shows {origins} as what it was copied from")
 
     def _let_in(self, node_id: str, subnqn: str) -> None:
         """Never two nodes under one NQN; a repeated publish gives the same."""

@@ -32,7 +32,7 @@ class Promises:
     """What the orchestrator was told, by volume id: sizes of volumes that exist, what is gone, who is let in.
 
     `doubts`: what the last answer about it was a maybe, so that either is right, for each volume or snapshot.
-    `snapshots`: sizes of snapshots that exist.
+    `snapshots`: sizes of snapshots that exist. `unanswered`: what was asked again and again without a final answer.
     """
 
     exists: dict[str, int] = field(default_factory=dict)
@@ -40,6 +40,7 @@ class Promises:
     published: dict[str, tuple[str, ...]] = field(default_factory=dict)
     doubts: dict[str, set[Aspect]] = field(default_factory=dict)
     snapshots: dict[str, int] = field(default_factory=dict)
+    unanswered: dict[str, str] = field(default_factory=dict)
 
     def made(self, volume: Volume) -> None:
         """The orchestrator was told that the volume exists."""
@@ -129,10 +130,12 @@ async def violations(
     *,
     memory: Memory = Memory.WHOLE,
     lost: Collection[str] = (),
+    removed: Collection[str] = (),
 ) -> list[str]:
     """Check everything, after settling. `lost`: files and directories that a power loss has taken back.
 
-    Of those a volume or snapshot may be quarantined as lost, and stays so until a person comes.
+    Of those a volume or snapshot may be quarantined as lost, and stays so until a person comes. `removed`: slots whose
+    item an operator removed: an expansion that was under way may have made the file larger than the tag tells.
     """
     now = holdings(machine)
     wrong = []
@@ -150,8 +153,9 @@ async def violations(
     for one in await journal.open_operations():
         if one.subject.partition("/")[2] not in excused:
             wrong.append(f"open: {one.kind} {one.subject}: {one.error}")
+    wrong += [told for an_id, told in promises.unanswered.items() if an_id.partition("/")[2] not in excused]
     for slot in sorted({*records, *disks}):
-        wrong += _pair(slot, records.get(slot), disks.get(slot))
+        wrong += _pair(slot, records.get(slot), disks.get(slot), larger=slot in removed)
     wrong += _leaves(now, records) if memory is Memory.WHOLE else []
     # A file that outlived its item and every record is for a person to add again: nothing is lost.
     kept = {volume_id for volume_id in promises.exists if memory is not Memory.WHOLE and _has_file(now, volume_id)}
@@ -217,7 +221,7 @@ def _unclaimed(record: VolumeRecord, promises: Promises, memory: Memory) -> bool
     return record.state == "creating" or deleted_since or memory is Memory.OLD_AND_REBOOTED
 
 
-def _pair(slot: str, record: VolumeRecord | None, disk: Shown | None) -> Iterator[str]:
+def _pair(slot: str, record: VolumeRecord | None, disk: Shown | None, *, larger: bool = False) -> Iterator[str]:
     tag = parse_tag(disk.comment) if disk is not None else None
     if record is None:
         if tag is not None:
@@ -234,12 +238,13 @@ def _pair(slot: str, record: VolumeRecord | None, disk: Shown | None) -> Iterato
         return
     if parse_tag(record.tag) != tag:
         yield f"{slot}: the record's tag {record.tag} is not {tag}"
-    yield from _item(slot, record, disk, tag)
+    yield from _item(slot, record, disk, tag, larger=larger)
 
 
-def _item(slot: str, record: VolumeRecord, disk: Shown, tag: Tag) -> Iterator[str]:
+def _item(slot: str, record: VolumeRecord, disk: Shown, tag: Tag, *, larger: bool) -> Iterator[str]:
     size = disk.size
-    if not size == record.capacity_bytes == tag.size_bytes:
+    as_tagged = size >= tag.size_bytes if larger else size == tag.size_bytes
+    if size != record.capacity_bytes or not as_tagged:
         yield f"{slot}: {size} bytes, recorded {record.capacity_bytes}, tagged {tag.size_bytes}"
     if disk.mount_filesystem:
         yield f"{slot}: the appliance may mount it"

@@ -116,12 +116,14 @@ class Simulation:
         self._down_for = 0.0
         self._copies = itertools.count(1)
         self._lost = 0
+        self._removed: set[str] = set()
         self._journal: Path | None = None
         kinds = {one.kind for one in script.events if isinstance(one, Trouble)}
         self._memory = Memory.LOST if "journal lost" in kinds else Memory.WHOLE
         if OLD_JOURNAL in kinds:
             self._memory = Memory.OLD_AND_REBOOTED if "reboot" in kinds else Memory.OLD
         self._troubles = MachineTroubles(world)
+        self.callers.forgotten = lambda slot: self._memory is not Memory.WHOLE and slot in self._troubles.forgotten
 
     async def run(self) -> Result:
         """Do what the script says, let the world settle, and tell what came of it."""
@@ -173,11 +175,17 @@ class Simulation:
                     self.before,
                     memory=self._memory,
                     lost=self._troubles.taken_back,
+                    removed=self._removed,
                 )
                 self._came.set()
                 await trio.sleep_forever()
-            self._controller, self._came = None, trio.Event()
+            self._gone()
             await trio.sleep(self._down_for)
+
+    def _gone(self) -> None:
+        """Nobody can be called any more, from the moment at which the process begins to end."""
+        if self._controller is not None:
+            self._controller, self._came = None, trio.Event()
 
     async def _alive(self) -> Controller:
         while self._controller is None:
@@ -197,6 +205,7 @@ class Simulation:
         if trouble.kind in ("crash", "stop"):
             self._down_for = trouble.seconds
             (world.crash if trouble.kind == "crash" else world.stop)()
+            self._gone()
         elif trouble.kind == "away":
             world.link.up = False
             await trio.sleep(trouble.seconds)
@@ -205,6 +214,7 @@ class Simulation:
             self._lost += 1
             self._down_for = trouble.seconds
             world.crash()
+            self._gone()
             world.journal_path.unlink(missing_ok=True)
             world.journal_path.with_name(world.journal_path.name + "-wal").unlink(missing_ok=True)
         elif trouble.kind == OLD_JOURNAL:
@@ -221,6 +231,7 @@ class Simulation:
         if self._lost != lost:
             return  # another journal leads since: this one would stand by until a person comes
         world.crash()
+        self._gone()
         for suffix in ("", "-wal"):
             there = world.journal_path.with_name(world.journal_path.name + suffix)
             there.unlink(missing_ok=True)
@@ -236,6 +247,7 @@ class Simulation:
             self.world.machine.set_by_hand(slot, export=not item.export)
         elif trouble.kind == "item removed":
             self.world.machine.remove_by_hand(slot)
+            self._removed.add(slot)
 
     # --- the end
 
@@ -251,7 +263,7 @@ class Simulation:
         for _ in range(3):
             await self._alive()
             assert self._settled is not None
-            for slot in self._troubles.forgotten if self._memory is not Memory.WHOLE else ():
+            for slot in self._troubles.forgotten | self._removed if self._memory is not Memory.WHOLE else ():
                 self.callers.promises.doubt(names.volume_id(BACKEND, slot))
             wrong = await self._settled()
             if not wrong:

@@ -15,8 +15,9 @@ from verb_rig import BACKING, VOLUME, Command, command, fill, record, world
 
 from rdscsi.cli import journal_explain, sight
 from rdscsi.cli.publication import _rows
-from rdscsi.journal import asking, open_journal
+from rdscsi.journal import asking, changes, open_journal
 from rdscsi.journal.reading import read_journal
+from rdscsi.journal.records import WAITS_META
 from rdscsi.model import GIB
 from rdscsi.testing.orchestrator import attach, wish
 from rdscsi.testing.world import World

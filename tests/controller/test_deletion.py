@@ -16,6 +16,7 @@ from rdscsi.errors import (
     Refused,
 )
 from rdscsi.model import GIB, MIB, CapacityRange
+from rdscsi.simulator.faults import Fault
 from rdscsi.testing.invariants import holdings
 from rdscsi.testing.orchestrator import NODE_A, attach, settle, wish
 from rdscsi.testing.strikes import Strike, What, Where
@@ -209,10 +210,27 @@ async def test_an_expansion_that_is_refused_while_nobody_waits_is_closed(
         world.faults.add("drop-before", contains="file-size", times=1)
         with pytest.raises(NotFinal):
             await process.controller.expand_volume(volume.volume_id, CapacityRange(GIB), None)
-        world.strikes.arm([Strike(Where.STATEMENT, 1, What.REFUSED, statement=2)])
+        world.faults.add(Fault("refuse", text="failure: no", path="/disk/set"), contains="file-size", times=1)
         await process.wait_settled()
         [expansion] = [one for one in await process.journal.operations() if one.kind == "expand"]
         assert expansion.state == "refused"
         found = await process.journal.volume(volume.volume_id)
         assert found is not None
         assert found.capacity_bytes == 64 * MIB
+
+
+async def test_a_tag_that_changes_under_each_removal_is_given_time(world: World, autojump_clock: MockClock) -> None:
+    async with world.process() as process:
+        volume = await process.controller.create_volume(wish("pvc-1"))
+        slot = volume.volume_id.partition("/")[2]
+        disk = world.appliance.storage.disks.by_slot(slot)
+        assert disk is not None
+        for generation in (5, 6, 7):
+            comment = str(disk.setting("comment", "")).replace("gen=2", f"gen={generation}")
+            meddle = Fault("meddle", mutation=0, text=f'/disk/set [find where slot={slot}] comment="{comment}"')
+            world.faults.add(meddle, contains="v deleting", times=1)
+        with pytest.raises(OperationPending, match="changes under the removal"):
+            await process.controller.delete_volume(volume.volume_id)
+        await process.wait_settled()
+        assert world.appliance.storage.disks.by_slot(slot) is None
+        assert await process.journal.volumes() == []

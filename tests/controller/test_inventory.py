@@ -262,7 +262,7 @@ async def test_a_deleted_volumes_file_that_comes_back_without_its_item_is_erased
         before = holdings(world.machine)
         returned = f"{record.slot}.{record.backing}"
         assert world.appliance.run(f'/disk/btrfs/subvolume/add fs=pool1 name="rdscsi/{returned}"') == ""
-        assert returned in holdings(world.machine).leaves
+        assert f"pool1/rdscsi/{returned}" in holdings(world.machine).leaves
         await _quiet(process)
         assert holdings(world.machine) == before
         assert [one.kind for one in await process.journal.operations()] == ["erase", "delete", "create"]

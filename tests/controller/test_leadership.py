@@ -9,7 +9,7 @@ from trio.testing import MockClock
 
 from rdscsi import names
 from rdscsi.errors import Fenced, InventoryIncomplete, NotFinal, SettingsInvalid
-from rdscsi.model import GIB, MIB
+from rdscsi.model import GIB, MIB, SnapshotRequest
 from rdscsi.simulator import ApplianceOptions, Behaviour, PoolOptions
 from rdscsi.tags import Marker, parse_marker
 from rdscsi.testing.invariants import holdings
@@ -165,6 +165,26 @@ async def test_volumes_without_their_marker_stop_a_controller_that_does_not_know
     async with world.process() as process:
         assert _marker(world).token_counter > 1
         await process.controller.create_volume(wish("pvc-2"))
+
+
+async def test_snapshots_without_their_marker_stop_it_too(
+    world: World, autojump_clock: MockClock, tmp_path: Path
+) -> None:
+    """They outlive their volumes: an appliance that holds nothing else of this cluster is not a fresh one."""
+    async with world.process() as process:
+        volume = await process.controller.create_volume(wish("pvc-1"))
+        snapshot = await process.controller.create_snapshot(SnapshotRequest("snap-1", volume.volume_id))
+        await process.controller.delete_volume(volume.volume_id)
+    world.appliance.run(f"/disk/remove [find where slot={MARKER}]")
+    before = holdings(world.machine)
+    async with world.process(tmp_path / "another.db", ready=False) as process:
+        await trio.sleep(100)
+        with pytest.raises(InventoryIncomplete, match="does not know all of them"):
+            await process.controller.create_volume(wish("pvc-2"))
+    assert holdings(world.machine) == before
+    async with world.process() as process:
+        assert _marker(world).token_counter > 1
+        assert (await process.controller.get_snapshot(snapshot.snapshot_id)).ready
 
 
 async def test_a_journal_with_volumes_does_not_start_on_an_empty_appliance(

@@ -192,6 +192,31 @@ async def test_a_deleted_volume_that_comes_back_exported_is_cut_off_and_erased(
         assert await violations(forgetful.machine, process.journal, gone, before) == []
 
 
+async def test_a_deleted_volume_that_comes_back_does_not_hold_up_the_create_of_its_name(
+    forgetful: World, autojump_clock: MockClock
+) -> None:
+    """The repair waited for the create, which only its caller can go on with, and the create for the repair."""
+    world = forgetful
+    async with world.process() as process:
+        volume = await settle(lambda: process.controller.create_volume(wish("pvc-1")))
+        await trio.sleep(60.0)
+        await settle(lambda: process.controller.delete_volume(volume.volume_id))
+        assert world.appliance.reboot() > 0
+        # The reply tells nothing of the reboot: the intent stands when the next inventory sees what is back.
+        world.faults.add(Fault("stall-after"), times=1)
+        with pytest.raises(NotFinal):
+            await process.controller.create_volume(wish("pvc-1"))
+        assert await settle(lambda: process.controller.create_volume(wish("pvc-1")), patience=300.0) == volume
+        await process.wait_settled()
+        tag = parse_tag(_comment(_disk(world, volume.volume_id)))
+        record = await process.journal.volume(volume.volume_id)
+        assert tag is not None
+        assert record is not None
+        assert tag.operation == record.backing
+        [left] = [one for one in world.appliance.storage.subvolumes if volume.volume_id.partition("/")[2] in one.name]
+        assert left.name.endswith(tag.operation)
+
+
 async def test_the_next_node_waits_for_a_cut_that_a_repair_made(forgetful: World, autojump_clock: MockClock) -> None:
     """Finding 14: a second power loss would bring the first node back beside it."""
     async with forgetful.process() as process:

@@ -1,9 +1,12 @@
 """What a difference between the recorded snapshots and those on the appliance means."""
 
+from dataclasses import replace
+
 import pytest
 
 from rdscsi import names
-from rdscsi.controller.snapshot_inventory import GONE, SnapshotFacts, quarantine, returned
+from rdscsi.controller.judgement import Verdict
+from rdscsi.controller.snapshot_inventory import GONE, SnapshotFacts, judge, quarantine, returned
 from rdscsi.journal import SnapshotRecord
 from rdscsi.names import Backing, SnapshotBacking
 from rdscsi.routeros.answers import Leaf
@@ -72,3 +75,25 @@ def test_strays_are_what_the_record_does_not_know() -> None:
     assert facts(OLD, NEW, of=record()).strays() == [NEW]
     assert facts(OLD, NEW, of=record(), buried=(NEW,)).strays() == []
     assert facts(OLD, NEW).strays() == []
+
+
+@pytest.mark.parametrize(
+    ("found", "verdict"),
+    [
+        (facts(OLD, of=record()), Verdict.FINE),
+        (facts(of=record()), Verdict.QUARANTINE),
+        (replace(facts(of=record()), busy=True), Verdict.UNFINISHED),
+        (facts(OLD, buried=(OLD,)), Verdict.ERASE),
+        (facts(OLD), Verdict.LEARN),
+        (facts(), Verdict.NOBODYS),
+    ],
+)
+def test_people_are_told_what_the_next_inventory_makes_of_it(found: SnapshotFacts, verdict: Verdict) -> None:
+    assert judge(found).verdict is verdict
+
+
+def test_which_of_several_is_the_snapshot_stays_undecided_until_a_person_has_said_so() -> None:
+    undecided = replace(record(), quarantine=quarantine(facts(OLD, NEW)))
+    assert quarantine(facts(OLD, NEW, of=undecided)) == undecided.quarantine
+    assert quarantine(facts(OLD, of=undecided)) == ""
+    assert quarantine(facts(OLD, NEW, of=record())) == ""

@@ -17,7 +17,8 @@ from rdscsi.routeros.console import Reply
 from rdscsi.simulator.faults import Fault
 from rdscsi.testing.invariants import Promises, holdings, violations
 from rdscsi.testing.orchestrator import NODE_A, attach, settle, wish
-from rdscsi.testing.world import OPTIONS, World, open_world
+from rdscsi.testing.strikes import Strike, What, Where
+from rdscsi.testing.world import OPTIONS, Process, World, open_world
 
 CLAIM = Claim("default", "data")
 SHORT = dataclasses.replace(OPTIONS, abandon_after=60.0)
@@ -328,6 +329,49 @@ async def test_what_was_given_up_goes_on_after_a_crash(
         assert operation.state == "refused"
         gone = Promises(gone={operation.subject})
         assert await violations(asking.machine, process.journal, gone, before) == []
+
+
+STRIKES = [
+    *(Strike(where, nth, What.CRASH) for where in (Where.BEFORE_COMMIT, Where.AFTER_COMMIT) for nth in (1, 2)),
+    *(Strike(where, nth, What.CRASH) for where in (Where.LINE, Where.ANSWER) for nth in (1, 2)),
+    *(Strike(Where.LINE, nth, what, seconds=20.0) for nth in (1, 2) for what in (What.LOST, What.LATE)),
+    *(Strike(Where.LINE, 2, What.CRASH_PAUSED, statement, 5.0) for statement in (1, 2, 3)),
+    *(
+        Strike(Where.STATEMENT, 2, what, statement)
+        for what in (What.CUT, What.REFUSED, What.CRASH, What.POWER_LOSS)
+        for statement in (1, 2, 3)
+    ),
+]
+
+
+@pytest.mark.parametrize("comes_back", [False, True], ids=["nobody comes", "the caller comes back"])
+@pytest.mark.parametrize("strike", STRIKES, ids=str)
+async def test_giving_up_ends_well_wherever_it_is_struck(
+    strike: Strike, comes_back: bool, tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    """From the question on: commit 1 decides, line 1 looks, line 2 removes, commit 2 ends it."""
+    cluster = Cluster()
+    async with open_world(tmp_path, claims=cluster, options=SHORT, fast=True) as world:
+        before = holdings(world.machine)
+        await orphaned(world)
+        cluster.while_asked = lambda: world.strikes.arm([] if len(cluster.asked) > 1 else [strike])
+        async with world.process() as process:
+            while not cluster.asked:
+                await trio.sleep(0.1)
+            await trio.sleep(30)
+        promises = Promises(gone={world_volume_id(process)})
+        async with world.process() as process:
+            assert not world.strikes.left
+            if comes_back:
+                promises = Promises()
+                promises.made(await settle(lambda: process.controller.create_volume(WISH)))
+            await trio.sleep(3 * SHORT.abandon_after)
+            assert await violations(world.machine, process.journal, promises, before) == []
+
+
+def world_volume_id(process: Process) -> str:
+    backend = process.controller.backend
+    return backend.volume_id(backend.slot("pvc-1"))
 
 
 async def there(controller: Controller, volume: Volume) -> bool:

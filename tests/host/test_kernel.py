@@ -7,6 +7,7 @@ import errno
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trio
@@ -15,12 +16,12 @@ from trio.testing import MockClock
 from rdscsi import names
 from rdscsi.errors import DeviceUnavailable, OutcomeUnknown
 from rdscsi.host import kernel as kernel_module
-from rdscsi.host.fabrics import Fabrics, meaning, render_options
+from rdscsi.host.fabrics import Fabrics
 from rdscsi.host.kernel import KernelHost
 from rdscsi.host.local import Deadlines
 from rdscsi.host.ports import Connection
 from rdscsi.host.process import Processes
-from rdscsi.model import Portal, Tuning
+from rdscsi.model import Portal
 from rdscsi.testing.sysfs import KernelCalls, NvmeTree
 
 SUBNQN = names.subnqn(names.slot(names.KIND_VOLUME, "cluster", "pvc-1"), "a" * 16)
@@ -194,15 +195,61 @@ async def test_a_controller_that_is_being_deleted_is_waited_for(bench: Bench, au
     assert bench.connects == 3
 
 
-async def test_a_connect_that_hangs_leaves_no_controller(bench: Bench, autojump_clock: MockClock) -> None:
-    def hang(about: str) -> None:
-        if "192.0.2.2" in about:
-            raise OutcomeUnknown("exchange: no answer within 30 s")
+def silent(*addresses: str) -> Callable[[str], None]:
+    """Portals that swallow everything."""
 
-    bench.calls.before = hang
+    def hang(about: str) -> None:
+        if any(f"traddr={one}," in about for one in addresses):
+            raise OutcomeUnknown("exchange: no answer")
+
+    return hang
+
+
+@pytest.mark.parametrize("multipath", [True, False])
+async def test_a_connect_that_hangs_leaves_no_controller(
+    tmp_path: Path, autojump_clock: MockClock, multipath: bool
+) -> None:
+    bench = Bench(tmp_path, multipath=multipath)
+    bench.calls.before = silent("192.0.2.1", "192.0.2.2")
     with pytest.raises(OutcomeUnknown):
         await bench.host.connect(CONNECTION)
     assert await bench.host.connected(names.NQN_PREFIX) == {}
+    assert bench.connects == (2 if multipath else 1)
+
+
+@pytest.mark.parametrize("address", ["192.0.2.1", "192.0.2.2"])
+async def test_a_portal_that_swallows_everything_does_not_keep_a_volume_from_its_other_path(
+    bench: Bench, autojump_clock: MockClock, address: str
+) -> None:
+    bench.calls.before = silent(address)
+    assert (await bench.host.connect(CONNECTION)).path.startswith("/dev/nvme")
+    assert len(await bench.host.controllers(SUBNQN)) == 1
+    assert bench.deleted == []
+
+
+async def test_without_multipath_nothing_is_connected_beside_what_may_yet_come(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    bench = Bench(tmp_path, multipath=False)
+    bench.calls.before = silent("192.0.2.1")
+    with pytest.raises(OutcomeUnknown):
+        await bench.host.connect(CONNECTION)
+    assert bench.connects == 1
+
+
+async def test_the_time_for_connecting_is_shared_by_the_portals(
+    bench: Bench, autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: list[float] = []
+    connect = Fabrics.connect
+
+    async def noted(self: Fabrics, *args: Any, deadline: float, **kwargs: Any) -> str:  # Any: whatever it takes
+        given.append(deadline)
+        return await connect(self, *args, deadline=deadline, **kwargs)
+
+    monkeypatch.setattr(Fabrics, "connect", noted)
+    await bench.host.connect(CONNECTION)
+    assert given == [pytest.approx(0.2)] * 2  # of 0.6 s, so that some is left to see the disk
 
 
 async def test_disconnecting_is_proven_by_sysfs(bench: Bench, autojump_clock: MockClock) -> None:
@@ -363,50 +410,3 @@ async def test_a_reading_that_fails_fails_for_all_who_share_it_and_one_that_is_c
             nursery.start_soon(ask_in_vain)
     assert readings <= 3
     assert trio.current_time() < 30
-
-
-# --- options
-
-
-def test_options_are_the_kernels_own_and_the_time_outs_finite() -> None:
-    line = render_options(CONNECTION, PORTALS[0])
-    assert line == (
-        f"transport=tcp,traddr=192.0.2.1,trsvcid=4420,nqn={SUBNQN},hostnqn=nqn.2014-08.org.nvmexpress:uuid:h,hostid=h,"
-        "ctrl_loss_tmo=600,reconnect_delay=5,keep_alive_tmo=5"
-    )
-    tuned = replace(CONNECTION, tuning=Tuning(60, 2, 7, nr_io_queues=3), host_traddr="2001:db8::9", host_iface="eth1")
-    line = render_options(tuned, Portal("2001:db8::1", 4421), duplicate=True)
-    assert "traddr=2001:db8::1,trsvcid=4421" in line
-    assert line.endswith(
-        "ctrl_loss_tmo=60,reconnect_delay=2,keep_alive_tmo=7,nr_io_queues=3,host_traddr=2001:db8::9,host_iface=eth1"
-        ",duplicate_connect"
-    )
-
-
-def test_an_address_of_ours_is_used_for_portals_of_its_family_only() -> None:
-    tuned = replace(CONNECTION, host_traddr="192.0.2.9")
-    assert render_options(tuned, PORTALS[0]).endswith(",host_traddr=192.0.2.9")
-    assert "host_traddr" not in render_options(tuned, Portal("2001:db8::1", 4421))
-
-
-@pytest.mark.parametrize(("number", "setting"), [(errno.EADDRNOTAVAIL, "host-traddr"), (errno.ENODEV, "host-iface")])
-def test_a_connection_that_this_node_cannot_begin_names_the_setting(number: int, setting: str) -> None:
-    assert setting in meaning(OSError(number, "words of the system"))
-
-
-@pytest.mark.parametrize("value", ["a,hostid=x", "a b", "", "a\n", "\N{LATIN SMALL LETTER E WITH ACUTE}"])
-def test_a_value_that_reads_as_several_is_refused(value: str) -> None:
-    with pytest.raises(ValueError, match="hostnqn"):
-        render_options(replace(CONNECTION, hostnqn=value), PORTALS[0])
-
-
-async def test_an_answer_that_cannot_be_read_is_an_error(bench: Bench, autojump_clock: MockClock) -> None:
-    fabrics = Fabrics(bench.calls)
-    bench.tree.connect = lambda options: "odd"  # type: ignore[method-assign]
-    with pytest.raises(OSError, match="odd"):
-        await fabrics.connect(CONNECTION, PORTALS[0], deadline=1)
-
-
-def test_a_number_without_a_meaning_keeps_the_systems_words() -> None:
-    assert meaning(OSError(errno.EPERM, "Operation not permitted")) == "Operation not permitted (EPERM)"
-    assert "modprobe nvme-tcp" in meaning(OSError(errno.ENOENT, "No such file or directory"))

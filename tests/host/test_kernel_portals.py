@@ -10,8 +10,9 @@ import trio
 from trio.testing import MockClock
 
 from rdscsi import names
-from rdscsi.errors import DeviceUnavailable
+from rdscsi.errors import DeviceUnavailable, OutcomeUnknown
 from rdscsi.host import kernel as kernel_module
+from rdscsi.host.calls import Plain, Reply
 from rdscsi.host.kernel import KernelHost
 from rdscsi.host.local import Deadlines
 from rdscsi.host.ports import Connection, Controller
@@ -73,3 +74,38 @@ async def test_only_the_targets_own_answer_says_that_something_is_not_offered(
     tree.refused["192.0.2.1:4420"] = number
     with pytest.raises(DeviceUnavailable, match=errno.errorcode[number]):
         await host.offers(one)
+
+
+class Slow(KernelCalls):
+    """Portals that take their time; those named never answer, and after 60 s the kernel says EIO."""
+
+    def __init__(self, tree: NvmeTree, *silent: str) -> None:
+        super().__init__(tree)
+        self.silent = silent
+
+    async def make(self, name: str, *arguments: Plain, deadline: float = 0.0) -> Reply:
+        """Answer one call, as `Calls` does."""
+        if name == "exchange" and any(f"traddr={one}," in str(arguments[1]) for one in self.silent):
+            if deadline < 60:
+                await trio.sleep(deadline)
+                raise OutcomeUnknown(f"no answer within {deadline:g} s")
+            await trio.sleep(60)
+            raise OSError(errno.EIO, "Input/output error")
+        return await super().make(name, *arguments, deadline=deadline)
+
+
+async def test_silence_is_never_taken_for_a_refusal_and_one_that_answers_is_heard(
+    host: KernelHost, tree: NvmeTree, autojump_clock: MockClock
+) -> None:
+    patient = Deadlines(connect=600, mount=1, mkfs=1)
+    tree.offer(SUBNQN)
+    for silent, known in ((("192.0.2.1", "2001:db8::1"), False), (("192.0.2.1",), True)):
+        calls = Slow(tree, *silent)
+        asking = KernelHost(
+            processes=Processes(), calls=calls, deadlines=patient, sys_root=tree.sys, fabrics=Path("/fabrics")
+        )
+        if known:
+            assert not await asking.offers(CONNECTION)
+        else:
+            with pytest.raises(DeviceUnavailable, match="no answer within 30 s"):
+                await asking.offers(CONNECTION)

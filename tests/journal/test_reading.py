@@ -169,6 +169,19 @@ class TestWhatHappensNext:
                 (left,) = reading.open_operations()
                 assert reading.situation.next(left).startswith("left by an earlier start; the driver tries again")
 
+    async def test_a_node_and_a_create_take_their_own_time(self, tmp_path: Path) -> None:
+        path = tmp_path / "journal.db"
+        async with open_journal(path, precautions=BARE) as journal:
+            for kind, subject in (("create", "v/1"), ("stage", "v/2")):
+                with pytest.raises(DeviceUnavailable):
+                    async with journal.operation(kind, subject, {}):
+                        raise DeviceUnavailable("away")
+            await journal.commit()
+            with read_journal(path) as reading:
+                created, staged = (reading.situation.next(one) for one in reading.open_operations())
+        assert created.startswith("waits for the orchestrator to ask again; when nobody does within abandon-after, ")
+        assert "in its next round, within a minute; " in staged
+
 
 class TestRefusals:
     def test_a_file_that_is_not_there(self, tmp_path: Path) -> None:

@@ -305,10 +305,24 @@ async def test_a_portal_that_answered_is_reached_whatever_it_said(
     assert await seen(process, volume) == {(BAD, "PathsDown"), (BAD, "PortalUnreachable")}
 
 
+async def test_an_answer_is_not_held_against_a_path_that_is_live_again(
+    world: NodeWorld, process: NodeProcess, autojump_clock: MockClock
+) -> None:
+    volume = await two_portals(world, process)
+    set_paths(process, volume, first="connecting", second="connecting")
+    world.exporter.withdraw(volume.subnqn)
+    await process.node._watch.look()
+    assert await process.node.storage_health() == ()
+    set_paths(process, volume, first="live", second="connecting")
+    assert [one.reason for one in await process.node.storage_health()] == ["PortalUnreachable"]
+
+
 async def test_a_volume_that_is_not_connected_any_more_tells_by_what_its_portal_said(
     world: NodeWorld, process: NodeProcess, autojump_clock: MockClock
 ) -> None:
-    await staged(world, process)
+    volume = await staged(world, process)
+    process.host.trouble.multipath = True
+    assert await seen(process, volume) == set()  # it has no portals to be connected through
     process.host.kernel.attached.clear()
     assert await process.node.storage_health() == ()  # nobody was asked yet
     process.host.trouble.unreachable = True

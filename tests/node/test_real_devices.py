@@ -2,10 +2,9 @@
 
 import hashlib
 import os
-import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -21,7 +20,7 @@ from rdscsi.host.loop import LoopHost
 from rdscsi.host.ports import Mount
 from rdscsi.host.process import Processes
 from rdscsi.journal import Journal, open_journal
-from rdscsi.model import MIB, AccessType, Tuning
+from rdscsi.model import MIB, AccessType
 from rdscsi.node.formatting import stamp_of
 from rdscsi.node.node import Node, make_node
 from rdscsi.operations import Operations
@@ -402,31 +401,3 @@ async def test_a_lost_journal_is_made_up_for_by_what_the_machine_shows(world: No
         finally:
             with trio.CancelScope(shield=True):
                 await clear_machine(bench.host, world.directory)
-
-
-@pytest.mark.parametrize(
-    ("fs_type", "options", "shown", "told"),
-    [
-        (
-            "ext4",
-            "-b 4096 -i 65536 -m 3 -E stride=16,stripe_width=64",
-            ("dumpe2fs", "-h"),
-            [
-                r"Inode count:\s+51[0-9][0-9]\n",
-                r"RAID stride:\s+16\n",
-                r"RAID stripe width:\s+64\n",
-                r"Reserved block count:\s+2457",
-            ],
-        ),
-        ("xfs", "-i size=1024 -m reflink=0 -n size=8192", ("xfs_info",), ["isize=1024", "reflink=0", "bsize=8192"]),
-    ],
-)
-async def test_real_tools_make_what_the_class_asks_for(
-    bench: Bench, fs_type: str, options: str, shown: tuple[str, ...], told: list[str]
-) -> None:
-    volume = bench.world.volume(size_bytes=SIZE, fs_type=fs_type)
-    await bench.node.stage(replace(bench.world.stage_request(volume), tuning=Tuning(mkfs_options=options)))
-    (mount,) = await bench.mounts(bench.staging(volume))
-    said = await bench.run(*shown, mount.source)
-    assert all(re.search(one, said) for one in told), said
-    await bench.unstage(volume)

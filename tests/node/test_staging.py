@@ -225,12 +225,13 @@ async def test_a_wish_without_a_type_is_content_with_what_is_staged(
     await process.node.stage(world.stage_request(volume))
 
 
-async def test_a_filesystem_that_went_read_only_is_mounted_again_when_nobody_uses_it(
-    world: NodeWorld, process: NodeProcess, autojump_clock: MockClock
+@pytest.mark.parametrize("shown", [("ro",), ("rw", "emergency_ro"), ("rw", "shutdown")])
+async def test_a_filesystem_that_an_error_has_stopped_is_mounted_again_when_nobody_uses_it(
+    world: NodeWorld, process: NodeProcess, shown: tuple[str, ...], autojump_clock: MockClock
 ) -> None:
     volume = world.volume()
     await process.node.stage(world.stage_request(volume))
-    _stop(process)
+    _stop(process, *shown)
     await process.node.stage(world.stage_request(volume))
     assert [mount.super_options for mount in process.host.kernel.mounts] == [("rw",)]
     assert process.life.effects.count(MKFS) == 1
@@ -297,10 +298,10 @@ async def test_the_mount_of_a_device_that_is_gone_is_replaced(
     assert process.life.effects.count(MKFS) == 1
 
 
-def _stop(process: NodeProcess) -> None:
-    """Let the filesystem go read-only, as errors=remount-ro does."""
+def _stop(process: NodeProcess, *shown: str) -> None:
+    """Let the filesystem stop after an error: read-only, as errors=remount-ro does, unless something else is shown."""
     kernel = process.host.kernel
-    kernel.mounts[:] = [replace(mount, super_options=("ro",)) for mount in kernel.mounts]
+    kernel.mounts[:] = [replace(mount, super_options=shown or ("ro",)) for mount in kernel.mounts]
 
 
 def _target(path: str, volume: NodeVolume) -> TargetRecord:

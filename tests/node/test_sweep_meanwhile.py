@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 import trio
+from csi_logs import captured
 from staging_rig import AFTER, assert_nothing_staged, assert_staged, forgotten, pass_time, staged, staging
 from trio.testing import MockClock
 
@@ -211,7 +212,7 @@ async def test_a_publish_that_rebuilds_the_record_meanwhile_is_told_to_ask_again
     process.host.disconnect = and_publish  # type: ignore[method-assign]
     await pass_time(process, 1.6 * AFTER)
     assert len(told) == 1
-    assert "is being cut" in told[0]
+    assert "ask again" in told[0]
     assert process.host.kernel.attached == {}
 
 
@@ -270,3 +271,40 @@ async def test_a_volume_whose_path_the_kernel_tries_for_longer_waits_for_as_long
     await assert_staged(process, patient)
     await pass_time(process, 3 * AFTER)
     await assert_nothing_staged(process)
+
+
+async def test_nobody_gets_a_device_that_shows_only_while_a_portal_is_asked(
+    world: NodeWorld, process: NodeProcess, autojump_clock: MockClock
+) -> None:
+    volume = await staged(world, process)
+    refused: list[str] = []
+
+    async def and_publish(connection: Connection) -> bool:
+        with pytest.raises(Busy):
+            await process.node.publish(world.publish_request(volume))
+        refused.append(connection.subnqn)
+        return True
+
+    process.host.offers = and_publish  # type: ignore[method-assign]
+    await process.node._sweep.look()
+    assert refused == [volume.subnqn]
+    await process.node.publish(world.publish_request(volume))
+
+
+async def test_a_bug_costs_one_volume_and_is_told(
+    world: NodeWorld, process: NodeProcess, autojump_clock: MockClock
+) -> None:
+    bad, other = await forgotten(world, process), await forgotten(world, process, name="pvc-2")
+    offers = process.host.offers
+
+    async def bug(connection: Connection) -> bool:
+        if connection.subnqn == bad.subnqn:
+            raise RuntimeError("made a bug of")
+        return await offers(connection)
+
+    process.host.offers = bug  # type: ignore[method-assign]
+    with captured() as logged:
+        await pass_time(process)
+    assert {one["subnqn"] for one in logged.records("sweep.bug")} == {bad.subnqn}
+    await assert_staged(process, bad)
+    assert other.subnqn not in process.host.kernel.attached

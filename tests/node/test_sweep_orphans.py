@@ -3,15 +3,16 @@
 from collections.abc import Awaitable, Callable
 
 import pytest
-from staging_rig import AFTER, assert_nothing_staged, pass_time, staged, staging
+import trio
+from staging_rig import AFTER, OTHER_PORTAL, assert_nothing_staged, pass_time, staged, staging
 from trio.testing import MockClock
 
 from rdscsi import names
 from rdscsi.errors import DeviceUnavailable, OperationPending, OutcomeUnknown
-from rdscsi.host.ports import Connection, Device
+from rdscsi.host.ports import Connection, Controller, Device
 from rdscsi.journal import changes
-from rdscsi.model import AccessType
-from rdscsi.testing.node import NodeProcess, NodeVolume, NodeWorld
+from rdscsi.model import AccessType, Portal
+from rdscsi.testing.node import PORTALS, NodeProcess, NodeVolume, NodeWorld
 
 
 async def orphan(world: NodeWorld, process: NodeProcess, **wishes: object) -> NodeVolume:
@@ -144,33 +145,62 @@ async def test_a_stage_that_comes_meanwhile_is_told_to_ask_again(
     process.host.disconnect = and_stage  # type: ignore[method-assign]
     await pass_time(process, 1.6 * AFTER)
     assert len(told) == 1
-    assert "is being cut" in told[0]
+    assert "ask again" in told[0]
     process.host.disconnect = disconnect  # type: ignore[method-assign]
     await process.node.stage(world.stage_request(volume))
     assert [one.state for one in await process.journal.stages()] == ["staged"]
     await process.node.unstage(volume.volume_id, staging(world, volume))
 
 
-async def test_who_claimed_it_before_it_is_cut_keeps_it(
+async def test_who_claimed_it_since_the_look_keeps_it(
     world: NodeWorld, process: NodeProcess, autojump_clock: MockClock
 ) -> None:
     volume = await orphan(world, process)
-    offers = process.host.offers
-    asked: list[str] = []
+    world.exporter.export(volume.subnqn, volume.file)
+    await process.node.stage(world.stage_request(volume))
+    world.exporter.withdraw(volume.subnqn)
+    for _ in range(2):
+        assert not await process.node._sweep._orphan(volume.subnqn, ())
+        await trio.sleep(AFTER)
+    assert volume.subnqn in process.host.kernel.attached
+
+
+async def test_nobody_gets_a_device_that_shows_only_while_a_portal_is_asked(
+    world: NodeWorld, process: NodeProcess, autojump_clock: MockClock
+) -> None:
+    volume = await orphan(world, process)
+    told: list[str] = []
 
     async def and_stage(connection: Connection) -> bool:
-        answer = await offers(connection)
-        asked.append(connection.subnqn)
-        if len(asked) == 3:
-            world.exporter.export(volume.subnqn, volume.file)
+        with pytest.raises(DeviceUnavailable) as refused:
             await process.node.stage(world.stage_request(volume))
-        return answer
+        told.append(str(refused.value))
+        return True
 
     process.host.offers = and_stage  # type: ignore[method-assign]
-    await pass_time(process, 1.6 * AFTER)
-    assert len(asked) == 3
-    assert volume.subnqn in process.host.kernel.attached
-    assert [one.state for one in await process.journal.stages()] == ["staged"]
+    await process.node._sweep.look()
+    assert "ask again" in told[0]
+
+
+async def test_those_portals_are_asked_that_this_host_itself_is_connected_through(
+    world: NodeWorld, process: NodeProcess, autojump_clock: MockClock
+) -> None:
+    """A connection that somebody made as another host is not ours; with none of ours, nobody can be asked."""
+    volume = await orphan(world, process)
+    ours = process.node._machine.connection(volume.subnqn, ()).hostnqn
+    paths = process.host.trouble.controllers
+    asked: list[tuple[Portal, ...]] = []
+
+    async def noted(connection: Connection) -> bool:
+        asked.append(connection.portals)
+        return True
+
+    process.host.offers = noted  # type: ignore[method-assign]
+    paths[volume.subnqn] = (Controller(PORTALS[0], ours, "live"), Controller(OTHER_PORTAL, "stranger", "live"))
+    await process.node._sweep.look()
+    paths[volume.subnqn] = (Controller(OTHER_PORTAL, "stranger", "live"),)
+    await process.node._sweep.look()
+    assert asked == [PORTALS, ()]
 
 
 async def test_a_user_who_came_before_it_is_cut_keeps_it(

@@ -9,6 +9,7 @@ from trio.testing import MockClock
 from rdscsi.errors import Busy, DeviceUnavailable, JournalFailed
 from rdscsi.host.ports import Connection, Controller, Device
 from rdscsi.journal import changes
+from rdscsi.node.health import LOOK_SECONDS
 from rdscsi.node.watch import WATCH_SECONDS
 from rdscsi.testing.node import PORTALS, NodeProcess, NodeVolume, NodeWorld
 
@@ -62,6 +63,37 @@ async def test_why_no_path_works_is_found_out(
     }
 
 
+async def test_an_answer_does_not_outlive_its_question(
+    world: NodeWorld, process: NodeProcess, autojump_clock: MockClock
+) -> None:
+    volume = await staged(world, process)
+
+    async def reasons() -> list[str]:
+        return [one.reason for one in (await process.node.volume_health(volume.volume_id)).problems]
+
+    process.host.trouble.connecting.add(volume.subnqn)
+    world.exporter.withdraw(volume.subnqn)
+    await process.node._watch.look()
+    assert await reasons() == ["PathsDown", "ExportWithdrawn"]
+    process.host.trouble.connecting.clear()
+    assert await reasons() == []  # a path is live again, and the next look is a while away
+    process.host.trouble.connecting.add(volume.subnqn)
+    world.exporter.export(volume.subnqn, volume.file)
+    await process.node._watch.look()
+    assert await reasons() == ["PathsDown"]  # offered, and the kernel has not got there yet
+
+
+async def test_what_is_not_staged_is_not_watched(world: NodeWorld, autojump_clock: MockClock) -> None:
+    async with world.process() as process:
+        await staged(world, process)
+        process.host.kernel.reboot()
+    async with world.process() as process:
+        assert [one.state for one in await process.journal.stages()] == ["unstaging"]
+        with captured() as logged:
+            await watch(process, 2)
+        assert logged.records("volume.unhealthy") == []
+
+
 async def test_a_silent_portal_is_asked_for_a_few_and_not_for_every_volume(
     world: NodeWorld, process: NodeProcess, autojump_clock: MockClock
 ) -> None:
@@ -95,6 +127,58 @@ async def test_a_portal_is_not_asked_while_a_path_is_live(
 
     process.host.offers = asked  # type: ignore[method-assign]
     await watch(process, 3)
+
+
+async def test_nobody_gets_a_device_that_shows_only_while_a_portal_is_asked(
+    world: NodeWorld, process: NodeProcess, autojump_clock: MockClock
+) -> None:
+    volume = await staged(world, process)
+    process.host.trouble.connecting.add(volume.subnqn)
+    refused: list[str] = []
+
+    async def and_publish(connection: Connection) -> bool:
+        with pytest.raises(Busy):
+            await process.node.publish(world.publish_request(volume))
+        refused.append(connection.subnqn)
+        return True
+
+    process.host.offers = and_publish  # type: ignore[method-assign]
+    await process.node._watch.look()
+    assert refused == [volume.subnqn]
+
+
+async def test_a_volume_that_somebody_works_at_is_not_asked_for(
+    world: NodeWorld, process: NodeProcess, autojump_clock: MockClock
+) -> None:
+    volume = await staged(world, process)
+    process.host.trouble.hung.add(staging(world, volume))
+    process.host.trouble.connecting.add(volume.subnqn)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(_unstage, world, process, volume)
+        await trio.sleep(0)
+        await process.node._watch.look()
+        reasons = [one.reason for one in (await process.node.volume_health(volume.volume_id)).problems]
+        nursery.cancel_scope.cancel()
+    assert "PortalUnreachable" not in reasons
+
+
+async def test_a_bug_costs_one_volume_and_is_told(
+    world: NodeWorld, process: NodeProcess, autojump_clock: MockClock
+) -> None:
+    bad, other = await staged(world, process), await staged(world, process, "pvc-2")
+    find_device = process.host.find_device
+
+    async def bug(subnqn: str) -> Device | None:
+        if subnqn == bad.subnqn:
+            raise RuntimeError("made a bug of")
+        return await find_device(subnqn)
+
+    process.host.find_device = bug  # type: ignore[method-assign]
+    process.host.trouble.connecting.add(other.subnqn)
+    with captured() as logged:
+        await watch(process)
+    assert [one["volume"] for one in logged.records("watch.bug")] == [bad.volume_id]
+    assert [one["volume"] for one in logged.records("volume.unhealthy")] == [other.volume_id]
 
 
 async def test_what_was_unstaged_is_forgotten(
@@ -131,6 +215,21 @@ async def test_one_that_hangs_costs_no_other(world: NodeWorld, process: NodeProc
         await watch(process, 2)
     found = {(one["volume"], one["reason"]) for one in logged.records("volume.unhealthy")}
     assert (hung.volume_id, "Unresponsive") in found
+
+
+async def test_many_that_hang_are_looked_at_side_by_side(
+    world: NodeWorld, process: NodeProcess, autojump_clock: MockClock
+) -> None:
+    for number in range(4):
+        await staged(world, process, f"pvc-{number}")
+
+    async def hangs(subnqn: str) -> Device | None:
+        await trio.sleep_forever()
+
+    process.host.find_device = hangs  # type: ignore[method-assign]
+    with captured() as logged, trio.fail_after(LOOK_SECONDS + 1):
+        await process.node._watch.look()
+    assert len(logged.records("volume.unhealthy", reason="Unresponsive")) == 4
 
 
 async def test_what_cannot_be_looked_at_is_told_and_the_others_are_watched(
@@ -234,6 +333,9 @@ async def test_no_path_is_made_for_what_changed_since_the_look(
     paths = Paths(process, volume)
     (record,) = await process.journal.stages()
     set_paths(process, volume, first="live")
+    set_paths(process, volume, first="connecting")  # to connect now would be to wait for it
+    await process.node._watch._put_back(record)
+    set_paths(process, volume, first="live")
     await process.journal.commit(changes.drop_stage(volume.volume_id))
     await process.node._watch._put_back(record)
     assert paths.asked == []
@@ -244,13 +346,14 @@ async def test_whoever_is_at_the_volume_is_left_alone(
 ) -> None:
     volume = await two_portals(world, process)
     paths = Paths(process, volume)
+    (record,) = await process.journal.stages()
     set_paths(process, volume, first="live")
     process.host.trouble.hung.add(staging(world, volume))
     with captured() as logged:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(_unstage, world, process, volume)
             await trio.sleep(1)
-            await process.node._watch.look()
+            await process.node._watch._put_back(record)
             nursery.cancel_scope.cancel()
     assert paths.asked == []
     assert logged.records("path.not_restored") == []

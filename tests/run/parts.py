@@ -59,6 +59,8 @@ PARTS: dict[str, tuple[Step, ...]] = {
         pytest("unit", "--ignore=tests/simulation", "--cov", "--cov-report=", "--cov-fail-under=0"),
         tool("coverage", "xml", "-q", "--fail-under=0", "-o", "artefacts/coverage.xml"),
         tool("coverage", "report"),
+        tool("coverage", "json", "-q", "--fail-under=0", "-o", "artefacts/coverage.json"),
+        script("tests/run/covered.py"),
     ),
     "simulation": (pytest("simulation", "tests/simulation"),),  # thousands of runs of the same code: no coverage
     "conformance": (script("tests/run/go_tests.py"),),

@@ -1,4 +1,4 @@
-"""Runs a Trio program step by step, as a state machine of Hypothesis wants it: between two steps its world stands still.
+"""Runs a Trio program step by step, as a state machine of Hypothesis wants it: between steps its world stands still.
 
 Trio runs as a guest (https://trio.readthedocs.io/en/stable/reference-lowlevel.html#using-guest-mode); its clock is
 virtual, and goes on only while a step is waited for.

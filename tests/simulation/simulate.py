@@ -33,7 +33,7 @@ from rdscsi.testing.script import FLAVOURS, MIXED, Script, make_script
 from rdscsi.testing.simulation import Result, simulate
 
 CORPUS = Path(__file__).with_name("corpus.txt")
-MOST_FAILURES = 5
+MOST_FAILURES, TOLD_FAILURES = 100, 5
 SHOWN_SECONDS = 10.0
 BATCH = 10
 AHEAD = 3
@@ -67,11 +67,13 @@ def main() -> int:
             shown = time.monotonic()
             totals.save(arguments.state, shown - began)
             print(told(totals, shown - began), flush=True)
+        for flavour, number, wrong in batch.failures:
+            print(f"seed {Seed(flavour, number)} failed: {wrong[0][:300]}", flush=True)
         if len(failures) >= MOST_FAILURES:
             stop.set()
     totals.save(arguments.state, time.monotonic() - began)
     print(told(totals, time.monotonic() - began), flush=True)
-    for seed, wrong in failures[:MOST_FAILURES]:
+    for seed, wrong in failures[:TOLD_FAILURES]:
         tell_failure(seed, wrong, fast=not arguments.real)
     return 1 if failures else 0
 

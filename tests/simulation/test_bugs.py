@@ -13,6 +13,7 @@ def test_there_are_enough_bugs() -> None:
     assert len(BUGS) >= AT_LEAST
 
 
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("name", BUGS)
 def test_a_deliberate_bug_is_caught(name: str) -> None:
     wrong = caught(BUGS[name])
@@ -25,6 +26,7 @@ def test_what_catches_a_bug_is_content_with_the_driver(catch: Call) -> None:
     assert catch.wrong() == []
 
 
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("spare", SPARES, ids=lambda spare: spare.name)
 def test_what_is_said_to_be_spare_is(spare: Spare) -> None:
     assert spare.wrong(every=6) == []

@@ -1,5 +1,6 @@
 """What a StorageClass may say about connecting and formatting: a closed set, read back as it was written."""
 
+import json
 import re
 import string
 from pathlib import Path
@@ -13,6 +14,7 @@ from rdscsi.csi import class_reference, parameters
 from rdscsi.errors import InvalidRequest
 from rdscsi.model import AccessMode, AccessType, Tuning, VolumeCapability
 
+CHART = Path(__file__).parents[2] / "deploy" / "helm" / "rdscsi"
 HIGHEST = {"ctrlLossTmo": 86_400, "reconnectDelay": 3600, "keepAliveTmo": 600, "nrIoQueues": 1024}
 NOT_NUMBERS = [
     "",
@@ -187,3 +189,8 @@ def test_the_example_of_the_page_is_accepted() -> None:
     assert set(given_parameters) == {"csi.storage.k8s.io/fstype", "ctrlLossTmo", "mkfsOptions"}
     read = tuning.parse("parameters", parameters.parse("parameters", given_parameters))
     assert tuning.arguments("parameters", read, given_parameters["csi.storage.k8s.io/fstype"])
+
+
+def test_the_chart_takes_the_same_keys() -> None:
+    schema = json.loads((CHART / "values.schema.json").read_text())
+    assert set(schema["definitions"]["class"]["properties"]["parameters"]["properties"]) == set(tuning.KEYS)

@@ -206,9 +206,9 @@ def _kubelet(node: Node) -> dict[str, object]:
     }
 
 
-def kill_matching(node: Node, words: str) -> None:
-    """Kill (SIGKILL) every process of a node whose command line holds these words; none there is a success."""
-    line = command(node.inside, "pkill", "-KILL", "--full", "--", words)
+def kill_matching(node: Node, words: str, signal: str = "KILL") -> None:
+    """Send a signal to every process of a node whose command line holds these words; none there is a success."""
+    line = command(node.inside, "pkill", f"-{signal}", "--full", "--", words)
     subprocess.run(line, capture_output=True, check=False, timeout=SECONDS)
 
 
