@@ -46,6 +46,11 @@ class Operations:
         """How many operations run now."""
         return len(self._live)
 
+    def waited_for(self, subject: str) -> bool:
+        """Tell whether anybody waits for what runs for a subject now: all who asked may have gone."""
+        live = self._live.get(subject)
+        return live is not None and live.waiting > 0
+
     async def run(self, subject: str, fingerprint: Hashable, fn: Callable[[], Awaitable[T]]) -> T:
         """Run `fn` as the one operation of its subject, or join the one that runs; return its result.
 

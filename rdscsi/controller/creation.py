@@ -191,6 +191,9 @@ async def carry_out(backend: Backend, operation: Operation) -> Volume:
                 return finished
             raise
     backend.expect(made(record, entry, size), "a ready volume", entry)
+    if not backend.operations.waited_for(operation.subject):
+        # Finished, it would count as handed out, and nobody could tell it from a volume that somebody has (ADR 0006).
+        raise OperationPending(f"{operation.subject} is ready, and nobody waits for it any more: its caller has to ask")
     return await finish(backend, operation, record, entry)
 
 
