@@ -229,22 +229,32 @@ class Publications:
         )
 
 
-async def restore(backend: Backend, record: VolumeRecord) -> Entry:
-    """Bring tag and export of a volume back to what the journal committed, after the appliance forgot it (law 13)."""
+async def restore(backend: Backend, record: VolumeRecord, cut: str | None = None) -> Entry:
+    """Bring tag and export of a volume back to what the journal committed, after the appliance forgot it (law 13).
+
+    `cut`: the node (empty: every node) that was being cut off meanwhile. It is not let in again, and stays dirty, as
+    nobody was asked whether it has stopped to write.
+    """
     committed = parse_tag(record.tag)
     assert committed is not None, "only a committed tag is restored"
     seen = backend.seen(record, await backend.look_at(record.slot))
-    old, new = render_tag(seen.tag), record.tag
-    if committed.publication is not None and committed.active_nodes:
-        subnqn = names.subnqn(record.slot, committed.publication.epoch)
+    wanted = committed if cut is None else _without(committed, cut, filesystem_seen=bool(seen.item.fs))
+    old, new = render_tag(seen.tag), render_tag(wanted)
+    if wanted.publication is not None and wanted.active_nodes:
+        subnqn = names.subnqn(record.slot, wanted.publication.epoch)
         port = backend.options.portals[0].trsvcid
         line = partial(backend.device.publish, record.slot, old_tag=old, new_tag=new, subnqn=subnqn, trsvcid=port)
     else:
         line = partial(backend.device.unpublish, record.slot, old_tag=old, new_tag=new)
     entry = await backend.act(record.slot, line)
     backend.cut_off(record.slot)  # the line cuts whatever was exported under another NQN
-    backend.expect(entry.tag == committed, "tagged as the journal committed it", entry)
+    backend.expect(entry.tag == wanted, "tagged as the journal committed it", entry)
     return entry
+
+
+def _without(committed: Tag, node_id: str, *, filesystem_seen: bool) -> Tag:
+    doubts = {node.node: "nobody was asked" for node in fencing.leaving(committed, node_id)}
+    return fencing.dismiss(committed, node_id, filesystem_seen=filesystem_seen, doubts=doubts) or committed
 
 
 def active_node_ids(nodes: tuple[TaggedNode, ...], known: Mapping[str, str]) -> tuple[str, ...]:

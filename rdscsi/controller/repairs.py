@@ -1,7 +1,8 @@
 """Making good what an inventory found: after a power loss committed changes may be gone, and deleted volumes back.
 
 Each repair is an operation of the journal like any other. It takes the place of a publish, unpublish or expansion that
-was open: those are asked for again by their caller, and must not be built on what the appliance forgot.
+was open: those are asked for again by their caller, and must not be built on what the appliance forgot. Whom an
+unpublish was cutting off is not let in again all the same: by an old copy of the journal its caller has its answer.
 """
 
 from collections.abc import Iterable
@@ -22,6 +23,7 @@ KIND = "restore"
 ERASE = "erase"
 _REPLACED = (publications.PUBLISH, publications.UNPUBLISH, expansion.KIND, KIND, ERASE)
 _WAITING = (creation.KIND, deletion.KIND)
+_CUT = "cut"
 
 
 async def repair(backend: Backend, found: Repair) -> None:
@@ -40,7 +42,7 @@ async def repair(backend: Backend, found: Repair) -> None:
         record = await backend.journal.volume(volume_id)
         if record is None:
             return  # deleted since: nothing is left to be restored
-        kind, request = KIND, request | {BACKING: record.backing}
+        kind, request = KIND, request | {BACKING: record.backing} | await _cut_meanwhile(backend, volume_id)
     async with backend.journal.operation(kind, volume_id, request, supersedes=_REPLACED, undoing=True) as operation:
         await carry_out(backend, operation)
 
@@ -55,6 +57,16 @@ async def _is_waited_for(backend: Backend, found: Repair) -> bool:
     waiting = [one for one in await backend.journal.open_operations() if one.subject == subject]
     buried = {stone.backing for stone in await backend.journal.tombstones() if stone.slot == found.slot}
     return any(one.kind in _WAITING for one in waiting) and buried.issuperset(found.backings)
+
+
+async def _cut_meanwhile(backend: Backend, volume_id: str) -> dict[str, Json]:
+    """Return whom an open unpublish, or a repair that took its place, was cutting off."""
+    for one in await backend.journal.open_operations():
+        if one.subject == volume_id and one.kind == publications.UNPUBLISH:
+            return {_CUT: one.request["node"]}
+        if one.subject == volume_id and one.kind == KIND and _CUT in one.request:
+            return {_CUT: one.request[_CUT]}
+    return {}
 
 
 async def carry_out(backend: Backend, operation: Operation) -> None:
@@ -125,7 +137,10 @@ async def _restore(backend: Backend, operation: Operation) -> None:
 async def _as_committed(
     backend: Backend, operation: Operation, record: VolumeRecord, committed: Tag, entry: Entry
 ) -> Entry:
-    """Bring item, tag, export and size back to what the journal committed; the file keeps its content."""
+    """Bring item, tag, export and size back to what the journal committed; the file keeps its content.
+
+    Whoever was being cut off stays out.
+    """
     backing = backend.backing(record)
     if entry.item is None:
         await operation.step("add again", record.slot)
@@ -133,7 +148,8 @@ async def _as_committed(
         entry = await backend.act(record.slot, line, backing)
         backend.expect(entry.item is not None, "there again", entry)
     await operation.step("restore", record.tag)
-    entry = await publications.restore(backend, record)
+    cut = operation.request.get(_CUT)
+    entry = await publications.restore(backend, record, None if cut is None else str(cut))
     if entry.item is not None and entry.item.size < committed.size_bytes:
         entry = await expansion.regrow(backend, record, entry)
     return entry
