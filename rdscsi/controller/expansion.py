@@ -80,13 +80,21 @@ async def _grow(backend: Backend, record: VolumeRecord, seen: Seen, size: int) -
 
 async def _undo(backend: Backend, operation: Operation, record: VolumeRecord, error: Refused) -> None:
     """Let the tag tell the size that the appliance shows, then close the operation."""
-    seen = backend.seen(record, await backend.look_at(record.slot))
+    entry = await backend.look_at(record.slot)
+    seen = backend.seen(record, entry)
     if seen.tag.size_bytes != seen.item.size:
         await operation.step("undo", str(error))
-        entry = await _grow(backend, record, seen, seen.item.size)
-        seen = backend.seen(record, entry)
-        backend.expect(seen.tag.size_bytes == seen.item.size, "as large as its tag says", entry)
+        seen = backend.seen(record, await tell_size(backend, record, entry))
     await operation.fail(error, changes.put_volume(backend.described(record, seen.tag, seen.item)))
+
+
+async def tell_size(backend: Backend, record: VolumeRecord, entry: Entry) -> Entry:
+    """Let the tag tell the size that the volume has."""
+    seen = backend.seen(record, entry)
+    entry = await _grow(backend, record, seen, seen.item.size)
+    after = backend.seen(record, entry)
+    backend.expect(after.tag.size_bytes == after.item.size, "as large as its tag says", entry)
+    return entry
 
 
 async def regrow(backend: Backend, record: VolumeRecord, entry: Entry) -> Entry:

@@ -152,6 +152,9 @@ async def _as_committed(
     entry = await publications.restore(backend, record, None if cut is None else str(cut))
     if entry.item is not None and entry.item.size < committed.size_bytes:
         entry = await expansion.regrow(backend, record, entry)
+    elif entry.item is not None and entry.item.size > committed.size_bytes:
+        # An expansion that this took the place of, or its late line, had grown the file, and nothing shrinks it.
+        entry = await expansion.tell_size(backend, record, entry)
     return entry
 
 
