@@ -31,8 +31,11 @@ async def abandon(backend: Backend, claims: Claims | None, operation: Operation,
     record = await backend.journal.volume(operation.subject)
     if record is not None and record.state == "creating":
         entry = await backend.look_at(record.slot, record.backing)
-        if creation.ready(record, entry) and not await _given_up(backend, claims, operation, record, entry):
-            return
+        if creation.ready(record, entry):
+            if not await _given_up(backend, claims, operation, record, entry):
+                return
+        elif entry.item is None and record.backing in entry.backings:
+            await _refuse_handed_out(claims, operation, record)
     await creation.undo(backend, operation, error)
 
 
@@ -63,6 +66,25 @@ async def _given_up(
     mark = changes.put_meta(UNCLAIMED_META + record.backing, f"{backend.now():.0f} {why}")
     await creation.finish(backend, operation, record, entry, mark, outcome=f"nobody asked again; kept: {why}")
     return False
+
+
+async def _refuse_handed_out(claims: Claims | None, operation: Operation, record: VolumeRecord) -> None:
+    """Ask about a file without an item: half made, or handed out long ago and robbed of its item since.
+
+    The second, where the journal is an old copy. Raises StillClaimed, and OperationPending until a person has decided.
+    """
+    claim = _claim(operation)
+    if claims is None or claim is None:
+        return
+    standing = await claims.standing(record.volume_id, record.csi_name, claim)
+    if standing is Standing.CLAIM:
+        raise StillClaimed(f"{record.volume_id}: the claim {claim.namespace}/{claim.name} is there")
+    if standing is Standing.VOLUME:
+        raise OperationPending(
+            f"{record.volume_id}: its create is open and its item is gone, but a PersistentVolume names it; "
+            "the journal may be an old copy. Its file is left as it is, and "
+            f"rdscsi journal abandon {record.volume_id} deletes it"
+        )
 
 
 def _claim(operation: Operation) -> Claim | None:

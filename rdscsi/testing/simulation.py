@@ -123,7 +123,7 @@ class Simulation:
         if OLD_JOURNAL in kinds:
             self._memory = Memory.OLD_AND_REBOOTED if "reboot" in kinds else Memory.OLD
         self._troubles = MachineTroubles(world)
-        self.callers.forgotten = lambda slot: self._memory is not Memory.WHOLE and slot in self._troubles.forgotten
+        self.callers.forgotten = self._forgotten
 
     async def run(self) -> Result:
         """Do what the script says, let the world settle, and tell what came of it."""
@@ -191,6 +191,10 @@ class Simulation:
         while self._controller is None:
             await self._came.wait()
         return self._controller
+
+    def _forgotten(self, slot: str) -> bool:
+        """Tell whether nobody can know any more what became of a volume, by an old journal or none."""
+        return self._memory is not Memory.WHOLE and slot in self._troubles.forgotten | self._removed
 
     # --- what goes wrong
 
@@ -263,7 +267,7 @@ class Simulation:
         for _ in range(3):
             await self._alive()
             assert self._settled is not None
-            for slot in self._troubles.forgotten | self._removed if self._memory is not Memory.WHOLE else ():
+            for slot in filter(self._forgotten, self._troubles.forgotten | self._removed):
                 self.callers.promises.doubt(names.volume_id(BACKEND, slot))
             wrong = await self._settled()
             if not wrong:
