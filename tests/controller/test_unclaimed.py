@@ -1,80 +1,19 @@
 """Creates whose caller never comes back although the volume is ready (docs/adr/0006)."""
 
 import dataclasses
-from collections.abc import AsyncIterator, Callable
-from pathlib import Path
 
 import pytest
 import trio
+from claims_rig import CLAIM, WISH, Cluster, orphaned, patience, retag, the_create, there
 from trio.testing import MockClock
 
-from rdscsi.controller.controller import Controller
-from rdscsi.errors import ClusterUnavailable, DriverError, NotFinal, OperationPending
-from rdscsi.journal import Journal, OperationRecord
+from rdscsi.errors import ClusterUnavailable, NotFinal
 from rdscsi.journal.reading import read_journal
-from rdscsi.model import MIB, Claim, ContentSource, Standing, Volume, VolumeRequest
-from rdscsi.routeros.console import Reply
+from rdscsi.model import MIB, ContentSource, Standing
 from rdscsi.simulator.faults import Fault
 from rdscsi.testing.invariants import Promises, holdings, violations
-from rdscsi.testing.orchestrator import NODE_A, attach, settle, wish
-from rdscsi.testing.strikes import Strike, What, Where
-from rdscsi.testing.world import OPTIONS, Process, World, open_world
-
-CLAIM = Claim("default", "data")
-SHORT = dataclasses.replace(OPTIONS, abandon_after=60.0)
-WISH = dataclasses.replace(wish("pvc-1"), claim=CLAIM)
-
-
-class Cluster:
-    """Says what Kubernetes knows. `while_asked` happens while it is being asked."""
-
-    def __init__(self) -> None:
-        self.answer: Standing | DriverError = Standing.NOBODY
-        self.asked: list[tuple[str, str, Claim]] = []
-        self.while_asked: Callable[[], None] = lambda: None
-
-    async def standing(self, volume_id: str, csi_name: str, claim: Claim) -> Standing:
-        self.asked.append((volume_id, csi_name, claim))
-        await trio.lowlevel.checkpoint()
-        self.while_asked()
-        if isinstance(self.answer, DriverError):
-            raise self.answer
-        return self.answer
-
-
-@pytest.fixture
-def cluster() -> Cluster:
-    return Cluster()
-
-
-@pytest.fixture
-async def asking(tmp_path: Path, autojump_clock: MockClock, cluster: Cluster) -> AsyncIterator[World]:
-    async with open_world(tmp_path, claims=cluster, options=SHORT) as made:
-        yield made
-
-
-@pytest.fixture
-async def trusting(tmp_path: Path, autojump_clock: MockClock) -> AsyncIterator[World]:
-    async with open_world(tmp_path, options=SHORT) as made:
-        yield made
-
-
-async def orphaned(world: World, request: VolumeRequest = WISH) -> None:
-    """The volume is made, the answer is lost, and with it the process."""
-    async with world.process() as process:
-        world.faults.add("drop-after", contains="/disk/add", times=1)
-        with pytest.raises(NotFinal):
-            await process.controller.create_volume(request)
-        world.crash()
-
-
-async def patience(world: World) -> None:
-    await trio.sleep(world.options.abandon_after + 30)
-
-
-async def the_create(journal: Journal) -> OperationRecord:
-    [operation] = [one for one in await journal.operations() if one.kind == "create"]
-    return operation
+from rdscsi.testing.orchestrator import NODE_A, attach, wish
+from rdscsi.testing.world import World
 
 
 def marked(world: World) -> list[tuple[str, str]]:
@@ -97,61 +36,6 @@ async def test_what_nobody_claims_and_nobody_had_is_erased(
         gone = Promises(gone={operation.subject})
         assert await violations(asking.machine, process.journal, gone, before) == []
         assert (await process.controller.list_volumes(0, "")).volumes == ()
-
-
-async def left_alone(process: Process, request: VolumeRequest = WISH) -> None:
-    """Its caller goes while the volume is being made; the operation goes on and ends by itself."""
-    with trio.move_on_after(0.5):
-        await process.controller.create_volume(request)
-    await process.operations.wait_idle((await the_create(process.journal)).subject)
-
-
-@pytest.fixture
-async def slow(tmp_path: Path, autojump_clock: MockClock, cluster: Cluster) -> AsyncIterator[World]:
-    async with open_world(tmp_path, claims=cluster, options=SHORT, delay=lambda _: 1.0) as made:
-        yield made
-
-
-async def test_a_create_that_ends_after_its_caller_has_gone_is_given_up_too(
-    slow: World, cluster: Cluster, autojump_clock: MockClock
-) -> None:
-    """The same process goes on, nothing fails, and nobody was told of the volume."""
-    before = holdings(slow.machine)
-    async with slow.process() as process:
-        await left_alone(process)
-        assert (await the_create(process.journal)).state == "open"
-        await patience(slow)
-        operation = await the_create(process.journal)
-        assert (operation.state, cluster.asked) == ("refused", [(operation.subject, "pvc-1", CLAIM)])
-        gone = Promises(gone={operation.subject})
-        assert await violations(slow.machine, process.journal, gone, before) == []
-
-
-async def test_a_caller_that_left_and_comes_back_gets_the_volume_that_was_made(
-    slow: World, cluster: Cluster, autojump_clock: MockClock
-) -> None:
-    async with slow.process() as process:
-        await left_alone(process)
-        made = slow.machine.items()
-        volume = await process.controller.create_volume(WISH)
-        assert slow.machine.items() == made
-        assert (await the_create(process.journal)).state == "done"
-        await patience(slow)
-        assert cluster.asked == []
-        assert await there(process.controller, volume)
-
-
-async def test_of_two_callers_one_that_stays_is_enough(
-    slow: World, cluster: Cluster, autojump_clock: MockClock
-) -> None:
-    async with slow.process() as process:
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(process.controller.create_volume, WISH)
-            with trio.move_on_after(0.5):
-                await process.controller.create_volume(WISH)
-        assert (await the_create(process.journal)).state == "done"
-        await patience(slow)
-        assert cluster.asked == []
 
 
 async def test_while_its_claim_is_there_the_create_waits(
@@ -306,138 +190,3 @@ async def test_what_another_journal_began_is_kept(asking: World, cluster: Cluste
         assert (await the_create(process.journal)).state == "done"
         assert cluster.asked == []
         assert len((await process.controller.list_volumes(0, "")).volumes) == 1
-
-
-async def test_a_change_that_comes_between_the_question_and_the_line_wins(
-    asking: World, cluster: Cluster, autojump_clock: MockClock
-) -> None:
-    await orphaned(asking)
-    async with asking.process() as process:
-        cluster.while_asked = lambda: retag(asking, "gen=2", "gen=3", "use=blank", "use=used")
-        await patience(asking)
-        assert len(cluster.asked) == 1
-        assert (await the_create(process.journal)).state == "done"
-        assert len((await process.controller.list_volumes(0, "")).volumes) == 1
-
-
-async def test_a_change_that_comes_directly_before_the_line_wins(
-    asking: World, cluster: Cluster, autojump_clock: MockClock
-) -> None:
-    """The last look is past; only the line itself can see it."""
-    await orphaned(asking)
-    async with asking.process() as process:
-        console = process.controller.backend.device._console
-        execute, changed = console.execute, list[str]()
-
-        async def meddled(body: str, *, deadline: float) -> Reply:
-            if "/disk/remove" in body and not changed:
-                changed.append(body)
-                retag(asking, "gen=2", "gen=3", "use=blank", "use=used")
-            return await execute(body, deadline=deadline)
-
-        console.execute = meddled  # type: ignore[method-assign]
-        await patience(asking)
-        assert len(changed) == 1
-        assert (await the_create(process.journal)).state == "done"
-        assert len((await process.controller.list_volumes(0, "")).volumes) == 1
-        record = await process.journal.volume((await the_create(process.journal)).subject)
-        assert record is not None
-        assert (record.state, "gen=3" in record.tag) == ("ready", True)
-
-
-async def test_a_caller_that_comes_back_too_late_waits_and_gets_a_new_volume(
-    asking: World, cluster: Cluster, autojump_clock: MockClock
-) -> None:
-    """The removal's outcome is unknown: what is still to be seen may go at any moment, and is not handed out."""
-    await orphaned(asking)
-    async with asking.process() as process:
-        asking.faults.add(Fault("late", seconds=20.0), contains="/disk/remove", times=1)
-        while not cluster.asked:
-            await trio.sleep(1)
-        first = await the_create(process.journal)
-        with pytest.raises(OperationPending):
-            await process.controller.create_volume(WISH)
-        volume = await settle(lambda: process.controller.create_volume(WISH))
-        await trio.sleep(60)
-        assert await there(process.controller, volume)
-        record = await process.journal.volume(volume.volume_id)
-        assert record is not None
-        assert record.backing != first.id
-
-
-@pytest.mark.parametrize("fault", ["drop-before", "drop-after"])
-async def test_what_was_given_up_goes_on_after_a_crash(
-    fault: str, asking: World, cluster: Cluster, autojump_clock: MockClock
-) -> None:
-    before = holdings(asking.machine)
-    await orphaned(asking)
-    async with asking.process() as process:
-        asking.faults.add(fault, contains="/disk/remove", times=1)  # type: ignore[arg-type]
-        while not cluster.asked:
-            await trio.sleep(1)
-        await trio.sleep(asking.settings.command_deadline + 1)
-        asking.crash()
-    cluster.answer = ClusterUnavailable("the API server is away")  # it was decided
-    async with asking.process() as process:
-        await trio.sleep(120)
-        operation = await the_create(process.journal)
-        assert operation.state == "refused"
-        gone = Promises(gone={operation.subject})
-        assert await violations(asking.machine, process.journal, gone, before) == []
-
-
-STRIKES = [
-    *(Strike(where, nth, What.CRASH) for where in (Where.BEFORE_COMMIT, Where.AFTER_COMMIT) for nth in (1, 2)),
-    *(Strike(where, nth, What.CRASH) for where in (Where.LINE, Where.ANSWER) for nth in (1, 2)),
-    *(Strike(Where.LINE, nth, what, seconds=20.0) for nth in (1, 2) for what in (What.LOST, What.LATE)),
-    *(Strike(Where.LINE, 2, What.CRASH_PAUSED, statement, 5.0) for statement in (1, 2, 3)),
-    *(
-        Strike(Where.STATEMENT, 2, what, statement)
-        for what in (What.CUT, What.REFUSED, What.CRASH, What.POWER_LOSS)
-        for statement in (1, 2, 3)
-    ),
-]
-
-
-@pytest.mark.parametrize("comes_back", [False, True], ids=["nobody comes", "the caller comes back"])
-@pytest.mark.parametrize("strike", STRIKES, ids=str)
-async def test_giving_up_ends_well_wherever_it_is_struck(
-    strike: Strike, comes_back: bool, tmp_path: Path, autojump_clock: MockClock
-) -> None:
-    """From the question on: commit 1 decides, line 1 looks, line 2 removes, commit 2 ends it."""
-    cluster = Cluster()
-    async with open_world(tmp_path, claims=cluster, options=SHORT, fast=True) as world:
-        before = holdings(world.machine)
-        await orphaned(world)
-        cluster.while_asked = lambda: world.strikes.arm([] if len(cluster.asked) > 1 else [strike])
-        async with world.process() as process:
-            while not cluster.asked:
-                await trio.sleep(0.1)
-            await trio.sleep(30)
-        promises = Promises(gone={world_volume_id(process)})
-        async with world.process() as process:
-            assert not world.strikes.left
-            if comes_back:
-                promises = Promises()
-                promises.made(await settle(lambda: process.controller.create_volume(WISH)))
-            await trio.sleep(3 * SHORT.abandon_after)
-            assert await violations(world.machine, process.journal, promises, before) == []
-
-
-def world_volume_id(process: Process) -> str:
-    backend = process.controller.backend
-    return backend.volume_id(backend.slot("pvc-1"))
-
-
-async def there(controller: Controller, volume: Volume) -> bool:
-    return volume.volume_id in [one.volume_id for one in (await controller.list_volumes(0, "")).volumes]
-
-
-def retag(world: World, *pairs: str) -> None:
-    """Change the only volume's tag as somebody else's publish would."""
-    [disk] = [one for one in world.appliance.storage.disks if one.slot.startswith("v")]
-    comment = str(disk.setting("comment", ""))
-    for old, new in zip(pairs[::2], pairs[1::2], strict=True):
-        assert comment.count(old) == 1
-        comment = comment.replace(old, new)
-    world.appliance.run(f'/disk/set [find where slot={disk.slot}] comment="{comment}"')

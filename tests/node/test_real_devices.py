@@ -2,92 +2,24 @@
 
 import hashlib
 import os
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 import pytest
 import trio
+from real_bench import SIZE, Bench, open_bench
 
-from rdscsi.config import NodeSettings
 from rdscsi.errors import CommandFailed, DeviceUnavailable, FormatRefused, NotPermittedNow, OperationPending
-from rdscsi.host.calls import open_calls
 from rdscsi.host.devices import loops
-from rdscsi.host.local import Deadlines, in_thread
-from rdscsi.host.loop import LoopHost
-from rdscsi.host.ports import Mount
-from rdscsi.host.process import Processes
-from rdscsi.journal import Journal, open_journal
+from rdscsi.host.local import in_thread
 from rdscsi.model import MIB, AccessType
 from rdscsi.node.formatting import stamp_of
-from rdscsi.node.node import Node, make_node
-from rdscsi.operations import Operations
-from rdscsi.testing.host import clear_machine, require_loop_devices
-from rdscsi.testing.node import CLUSTER, NodeVolume, NodeWorld
+from rdscsi.testing.host import clear_machine
+from rdscsi.testing.node import NodeWorld
 
 pytestmark = pytest.mark.root
 
-SIZE, GROWN = 320 * MIB, 448 * MIB
-
-
-@dataclass
-class Bench:
-    """A node on this machine, and a world whose exports it sees."""
-
-    world: NodeWorld
-    node: Node
-    host: LoopHost
-    processes: Processes
-    journal: Journal
-
-    async def mounts(self, path: str) -> list[Mount]:
-        return [one for one in await self.host.mounts() if one.mount_point == path]
-
-    async def run(self, *argv: str) -> str:
-        return await self.processes.check(argv, deadline=60)
-
-    async def stage(self, volume: NodeVolume) -> None:
-        await self.node.stage(self.world.stage_request(volume))
-
-    async def unstage(self, volume: NodeVolume) -> None:
-        await self.node.unstage(volume.volume_id, self.staging(volume))
-
-    def staging(self, volume: NodeVolume) -> str:
-        return self.world.path(f"{volume.name}-staged")
-
-
-@asynccontextmanager
-async def open_bench(world: NodeWorld) -> AsyncIterator[Bench]:
-    processes = Processes()
-    deadlines = Deadlines(connect=3, mount=10, mkfs=60)
-    async with open_calls(processes) as calls, open_journal(world.journal_path) as journal:
-        host = LoopHost(world.exporter.exports, processes=processes, calls=calls, deadlines=deadlines)
-        async with trio.open_nursery() as nursery:
-            operations = Operations(nursery, deadline=60)
-            settings = NodeSettings(node_name="node-a")
-            node = await make_node(settings, host=host, cluster_id=CLUSTER, journal=journal, operations=operations)
-            try:
-                yield Bench(world, node, host, processes, journal)
-            finally:
-                nursery.cancel_scope.cancel()
-
-
-@pytest.fixture
-def world(tmp_path: Path) -> NodeWorld:
-    require_loop_devices()
-    return NodeWorld(Path(os.path.realpath(tmp_path)))
-
-
-@pytest.fixture
-async def bench(world: NodeWorld) -> AsyncIterator[Bench]:
-    async with open_bench(world) as made:
-        try:
-            yield made
-        finally:
-            with trio.CancelScope(shield=True):
-                await clear_machine(made.host, world.directory)
+GROWN = 448 * MIB
 
 
 def write(path: str, size_bytes: int, at: int = 0) -> str:
@@ -362,17 +294,17 @@ async def test_what_cannot_be_repaired_is_told_with_the_words_of_both_tools_and_
     assert await bench.journal.open_operations() == []
 
 
-async def test_a_new_life_finds_what_the_former_staged_and_published(world: NodeWorld) -> None:
-    volume = world.volume(size_bytes=SIZE)
-    pod = world.path("pod")
-    async with open_bench(world) as bench:
+async def test_a_new_life_finds_what_the_former_staged_and_published(real_world: NodeWorld) -> None:
+    volume = real_world.volume(size_bytes=SIZE)
+    pod = real_world.path("pod")
+    async with open_bench(real_world) as bench:
         await bench.stage(volume)
-        await bench.node.publish(world.publish_request(volume))
+        await bench.node.publish(real_world.publish_request(volume))
         checksum = await in_thread(partial(write, f"{pod}/data", MIB))
-    async with open_bench(world) as bench:
+    async with open_bench(real_world) as bench:
         try:
             await bench.stage(volume)
-            await bench.node.publish(world.publish_request(volume))
+            await bench.node.publish(real_world.publish_request(volume))
             assert len(await bench.mounts(pod)) == len(await bench.mounts(bench.staging(volume))) == 1
             assert await in_thread(partial(read, f"{pod}/data", MIB)) == checksum
             await bench.node.unpublish(volume.volume_id, pod)
@@ -380,24 +312,24 @@ async def test_a_new_life_finds_what_the_former_staged_and_published(world: Node
             assert not [one for one in loops.loops() if one.inode[1] == volume.file.stat().st_ino]
         finally:
             with trio.CancelScope(shield=True):
-                await clear_machine(bench.host, world.directory)
+                await clear_machine(bench.host, real_world.directory)
 
 
-async def test_a_lost_journal_is_made_up_for_by_what_the_machine_shows(world: NodeWorld) -> None:
-    volume = world.volume(size_bytes=SIZE)
-    async with open_bench(world) as bench:
+async def test_a_lost_journal_is_made_up_for_by_what_the_machine_shows(real_world: NodeWorld) -> None:
+    volume = real_world.volume(size_bytes=SIZE)
+    async with open_bench(real_world) as bench:
         await bench.stage(volume)
-        await bench.node.publish(world.publish_request(volume, "pod-1"))
-    world.deaths += 1  # another journal: the old one is gone
-    async with open_bench(world) as bench:
+        await bench.node.publish(real_world.publish_request(volume, "pod-1"))
+    real_world.deaths += 1  # another journal: the old one is gone
+    async with open_bench(real_world) as bench:
         try:
-            await bench.node.publish(world.publish_request(volume, "pod-2"))
+            await bench.node.publish(real_world.publish_request(volume, "pod-2"))
             with pytest.raises(NotPermittedNow, match="pod-1"):
                 await bench.unstage(volume)
             for pod in ("pod-1", "pod-2"):
-                await bench.node.unpublish(volume.volume_id, world.path(pod))
+                await bench.node.unpublish(volume.volume_id, real_world.path(pod))
             await bench.unstage(volume)
             assert await bench.host.connected("nqn.") == {}
         finally:
             with trio.CancelScope(shield=True):
-                await clear_machine(bench.host, world.directory)
+                await clear_machine(bench.host, real_world.directory)

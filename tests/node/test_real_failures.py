@@ -2,35 +2,16 @@
 
 import hashlib
 import os
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 import trio
-from real_bench import SIZE, Bench, open_bench
+from real_bench import SIZE, Bench
 
 from rdscsi.errors import NotPermittedNow
 from rdscsi.model import MIB
-from rdscsi.testing.host import clear_machine, require_loop_devices
-from rdscsi.testing.node import NodeWorld
 
 pytestmark = pytest.mark.root
-
-
-@pytest.fixture
-def world(tmp_path: Path) -> NodeWorld:
-    require_loop_devices()
-    return NodeWorld(Path(os.path.realpath(tmp_path)))
-
-
-@pytest.fixture
-async def bench(world: NodeWorld) -> AsyncIterator[Bench]:
-    async with open_bench(world) as made:
-        try:
-            yield made
-        finally:
-            with trio.CancelScope(shield=True):
-                await clear_machine(made.host, world.directory)
 
 
 async def test_an_xfs_that_was_shut_down_is_told_and_staged_anew_when_its_pods_have_left(bench: Bench) -> None:

@@ -1,36 +1,17 @@
 """The sweep over real loop devices, filesystems and mounts; needs root."""
 
-import os
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
-import trio
-from real_bench import SIZE, Bench, open_bench
+from real_bench import SIZE, Bench
 
 from rdscsi.host.devices import loops
 from rdscsi.journal import changes
 from rdscsi.model import AccessType
-from rdscsi.testing.host import clear_machine, require_loop_devices
-from rdscsi.testing.node import NodeVolume, NodeWorld
+from rdscsi.testing.node import NodeVolume
 
 pytestmark = pytest.mark.root
-
-
-@pytest.fixture
-def world(tmp_path: Path) -> NodeWorld:
-    require_loop_devices()
-    return NodeWorld(Path(os.path.realpath(tmp_path)))
-
-
-@pytest.fixture
-async def bench(world: NodeWorld) -> AsyncIterator[Bench]:
-    async with open_bench(world) as made:
-        try:
-            yield made
-        finally:
-            with trio.CancelScope(shield=True):
-                await clear_machine(made.host, world.directory)
 
 
 @pytest.mark.parametrize("access_type", list(AccessType))

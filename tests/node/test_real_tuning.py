@@ -1,36 +1,14 @@
 """What a StorageClass says about the filesystem is what the real tools make, on a loop device. Needs root."""
 
-import os
 import re
-from collections.abc import AsyncIterator
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
-import trio
-from real_bench import SIZE, Bench, open_bench
+from real_bench import SIZE, Bench
 
 from rdscsi.model import Tuning
-from rdscsi.testing.host import clear_machine, require_loop_devices
-from rdscsi.testing.node import NodeWorld
 
 pytestmark = pytest.mark.root
-
-
-@pytest.fixture
-def world(tmp_path: Path) -> NodeWorld:
-    require_loop_devices()
-    return NodeWorld(Path(os.path.realpath(tmp_path)))
-
-
-@pytest.fixture
-async def bench(world: NodeWorld) -> AsyncIterator[Bench]:
-    async with open_bench(world) as made:
-        try:
-            yield made
-        finally:
-            with trio.CancelScope(shield=True):
-                await clear_machine(made.host, world.directory)
 
 
 @pytest.mark.parametrize(

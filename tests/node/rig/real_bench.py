@@ -11,6 +11,7 @@ from rdscsi.host.calls import open_calls
 from rdscsi.host.devices import loops
 from rdscsi.host.local import Deadlines
 from rdscsi.host.loop import LoopHost
+from rdscsi.host.ports import Mount
 from rdscsi.host.process import Processes
 from rdscsi.journal import Journal, open_journal
 from rdscsi.model import MIB, AccessType
@@ -33,8 +34,20 @@ class Bench:
     processes: Processes
     journal: Journal
 
+    async def mounts(self, path: str) -> list[Mount]:
+        return [one for one in await self.host.mounts() if one.mount_point == path]
+
     async def run(self, *argv: str) -> str:
         return await self.processes.check(argv, deadline=60)
+
+    async def stage(self, volume: NodeVolume) -> None:
+        await self.node.stage(self.world.stage_request(volume))
+
+    async def unstage(self, volume: NodeVolume) -> None:
+        await self.node.unstage(volume.volume_id, self.staging(volume))
+
+    def staging(self, volume: NodeVolume) -> str:
+        return self.world.path(f"{volume.name}-staged")
 
     async def forgotten(self, access_type: AccessType) -> NodeVolume:
         """A volume that is staged and withdrawn."""
@@ -52,7 +65,7 @@ class Bench:
 @asynccontextmanager
 async def open_bench(world: NodeWorld) -> AsyncIterator[Bench]:
     processes = Processes()
-    deadlines = Deadlines(connect=2, mount=10, mkfs=60)
+    deadlines = Deadlines(connect=3, mount=10, mkfs=60)
     async with open_calls(processes) as calls, open_journal(world.journal_path) as journal:
         host = LoopHost(world.exporter.exports, processes=processes, calls=calls, deadlines=deadlines)
         async with trio.open_nursery() as nursery:
