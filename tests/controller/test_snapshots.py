@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import trio
+from snapshots_rig import leaves, restored, snapshot_record
 from trio.testing import MockClock
 
 from rdscsi import names
@@ -17,9 +18,8 @@ from rdscsi.errors import (
     NotFound,
     NotSupported,
     OutOfSpace,
-    Quarantined,
 )
-from rdscsi.journal import SnapshotRecord, changes
+from rdscsi.journal import changes
 from rdscsi.model import (
     GIB,
     MIB,
@@ -29,30 +29,13 @@ from rdscsi.model import (
     SnapshotQuery,
     SnapshotRequest,
     Volume,
-    VolumeRequest,
 )
-from rdscsi.simulator import Appliance
 from rdscsi.simulator.faults import Fault
 from rdscsi.tags import parse_tag, source_word
 from rdscsi.testing.orchestrator import BLOCK, attach, settle, wish
-from rdscsi.testing.world import APPLIANCE, Process, World, open_world
+from rdscsi.testing.world import APPLIANCE, World, open_world
 
 SIZE = 64 * MIB
-
-
-def leaves(appliance: Appliance) -> list[str]:
-    """The subvolumes, without the one that holds them."""
-    return sorted(one.name for one in appliance.storage.subvolumes if "/" in one.fullname)
-
-
-async def snapshot_record(process: Process, snapshot_id: str) -> SnapshotRecord:
-    record = await process.journal.snapshot(snapshot_id)
-    assert record is not None
-    return record
-
-
-def restored(name: str, source: ContentSource, size: int = 0, *, limit: int = 0) -> VolumeRequest:
-    return replace(wish(name, size, limit_bytes=limit), source=source)
 
 
 def write(world: World, volume: Volume, data: bytes) -> None:
@@ -329,70 +312,6 @@ async def test_a_copy_whose_source_went_by_hand_is_undone_before_that_is_told(
             await settle(lambda: controller.create_volume(request))
         assert await process.journal.open_operations() == []
         assert len(await process.journal.volumes()) == len(leaves(world.appliance)) == 1
-
-
-async def test_without_the_journal_snapshots_are_learned_from_their_names(
-    world: World, autojump_clock: MockClock
-) -> None:
-    async with world.process() as process:
-        volume = await process.controller.create_volume(wish("pvc-1", SIZE))
-        snapshot = await process.controller.create_snapshot(SnapshotRequest("snap-1", volume.volume_id))
-        await process.controller.delete_volume(volume.volume_id)
-    async with world.process(world.directory / "new.db") as process:
-        assert (await process.controller.list_snapshots(SnapshotQuery())).snapshots == (snapshot,)
-        assert await process.controller.create_snapshot(SnapshotRequest("snap-1", volume.volume_id)) == snapshot
-        copy = await process.controller.create_volume(restored("pvc-2", ContentSource(snapshot.snapshot_id)))
-        assert copy.capacity_bytes == SIZE
-        await process.controller.delete_snapshot(snapshot.snapshot_id)
-
-
-async def test_a_snapshot_that_went_by_hand_is_shown_as_not_ready_and_may_be_deleted(
-    world: World, autojump_clock: MockClock
-) -> None:
-    async with world.process() as process:
-        volume = await process.controller.create_volume(wish("pvc-1", SIZE))
-        snapshot = await process.controller.create_snapshot(SnapshotRequest("snap-1", volume.volume_id))
-        record = await snapshot_record(process, snapshot.snapshot_id)
-        assert world.appliance.run(f'/disk/btrfs/subvolume/remove [find where name="{record.leaf}"]') == ""
-        await trio.sleep(2 * world.options.refresh_every)
-        assert (await snapshot_record(process, snapshot.snapshot_id)).quarantine.startswith("lost: ")
-        assert not (await process.controller.get_snapshot(snapshot.snapshot_id)).ready
-        with pytest.raises(Quarantined):
-            await process.controller.create_volume(restored("pvc-2", ContentSource(snapshot.snapshot_id)))
-        await process.controller.delete_snapshot(snapshot.snapshot_id)
-        assert await process.journal.snapshots() == []
-
-
-async def test_a_snapshot_that_can_be_written_to_is_for_a_person(world: World, autojump_clock: MockClock) -> None:
-    async with world.process() as process:
-        volume = await process.controller.create_volume(wish("pvc-1", SIZE))
-        snapshot = await process.controller.create_snapshot(SnapshotRequest("snap-1", volume.volume_id))
-        record = await snapshot_record(process, snapshot.snapshot_id)
-        change = f'/disk/btrfs/subvolume/set [find where name="{record.leaf}"] read-only='
-        assert world.appliance.run(change + "no") == ""
-        await trio.sleep(2 * world.options.refresh_every)
-        with pytest.raises(Quarantined, match="is not read-only any more"):
-            await process.controller.delete_snapshot(snapshot.snapshot_id)
-        assert world.appliance.run(change + "yes") == ""
-        await trio.sleep(2 * world.options.refresh_every)
-        await process.controller.delete_snapshot(snapshot.snapshot_id)
-
-
-async def test_what_a_power_loss_brings_back_of_a_deleted_snapshot_is_erased(
-    world: World, autojump_clock: MockClock
-) -> None:
-    async with world.process() as process:
-        volume = await process.controller.create_volume(wish("pvc-1", SIZE))
-        snapshot = await process.controller.create_snapshot(SnapshotRequest("snap-1", volume.volume_id))
-        record = await snapshot_record(process, snapshot.snapshot_id)
-        await process.controller.delete_snapshot(snapshot.snapshot_id)
-        source = next(one for one in leaves(world.appliance))
-        made = f'fs=pool1 parent="rdscsi/{source}" read-only=yes name="rdscsi/{record.leaf}"'
-        assert world.appliance.run(f"/disk/btrfs/subvolume/add {made}") == ""
-        await trio.sleep(2 * world.options.refresh_every)
-        assert leaves(world.appliance) == [source]
-        assert await process.journal.snapshots() == []
-        assert await process.journal.open_operations() == []
 
 
 async def test_a_copy_of_a_block_volume_can_be_published_as_block(world: World, autojump_clock: MockClock) -> None:

@@ -1,4 +1,7 @@
-"""What every Host promises, asked of the simulated one and of real loop devices."""
+"""What every Host promises, asked of the simulated one and of real loop devices.
+
+One module, though a long one: the laboratory loads it whole to ask the same of the kernel's NVMe/TCP.
+"""
 
 import os
 from collections.abc import AsyncIterator

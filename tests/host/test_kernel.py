@@ -11,61 +11,14 @@ from typing import Any
 
 import pytest
 import trio
+from kernel_bench import CONNECTION, PORTALS, SUBNQN, Bench
 from trio.testing import MockClock
 
 from rdscsi import names
 from rdscsi.errors import DeviceUnavailable, OutcomeUnknown
-from rdscsi.host import kernel as kernel_module
 from rdscsi.host.fabrics import Fabrics
-from rdscsi.host.kernel import KernelHost
-from rdscsi.host.local import Deadlines
-from rdscsi.host.ports import Connection
-from rdscsi.host.process import Processes
-from rdscsi.model import Portal
-from rdscsi.testing.sysfs import KernelCalls, NvmeTree
 
-SUBNQN = names.subnqn(names.slot(names.KIND_VOLUME, "cluster", "pvc-1"), "a" * 16)
-PORTALS = (Portal("192.0.2.1", 4420), Portal("192.0.2.2", 4420))
-CONNECTION = Connection(SUBNQN, PORTALS, "nqn.2014-08.org.nvmexpress:uuid:h", "h")
-
-
-class Bench:
-    """A kernel host over a tree."""
-
-    def __init__(self, directory: Path, *, multipath: bool = True, connect: float = 0.6) -> None:
-        self.tree = NvmeTree(directory / "sys", multipath=multipath)
-        self.calls = KernelCalls(self.tree)
-        deadlines = Deadlines(connect=connect, mount=1, mkfs=1)
-        self.host = KernelHost(
-            processes=Processes(),
-            calls=self.calls,
-            deadlines=deadlines,
-            sys_root=self.tree.sys,
-            fabrics=Path("/fabrics"),
-        )
-        self.tree.offer(SUBNQN, *map(str, PORTALS))
-
-    @property
-    def connects(self) -> int:
-        return sum("transport=tcp" in one for one in self.calls.made)
-
-    @property
-    def deleted(self) -> list[str]:
-        return [one.removeprefix("delete_controller ") for one in self.calls.made if one.startswith("delete")]
-
-
-@pytest.fixture(autouse=True)
-def no_threads(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def at_once(work: Callable[[], object]) -> object:
-        await trio.lowlevel.checkpoint()
-        return work()
-
-    monkeypatch.setattr(kernel_module, "in_thread", at_once)
-
-
-@pytest.fixture
-def bench(tmp_path: Path) -> Bench:
-    return Bench(tmp_path)
+pytestmark = pytest.mark.usefixtures("no_threads")
 
 
 async def test_each_portal_is_a_path_to_one_disk(bench: Bench, autojump_clock: MockClock) -> None:
@@ -252,52 +205,6 @@ async def test_the_time_for_connecting_is_shared_by_the_portals(
     assert given == [pytest.approx(0.2)] * 2  # of 0.6 s, so that some is left to see the disk
 
 
-async def test_disconnecting_is_proven_by_sysfs(bench: Bench, autojump_clock: MockClock) -> None:
-    await bench.host.connect(CONNECTION)
-    await bench.host.disconnect(SUBNQN)
-    assert bench.deleted == ["nvme0", "nvme1"]
-    assert await bench.host.find_device(SUBNQN) is None
-    await bench.host.disconnect(SUBNQN)
-    assert len(bench.deleted) == 2
-
-
-async def test_a_subsystem_that_stays_is_no_success(bench: Bench, autojump_clock: MockClock) -> None:
-    """As while a filesystem on it is mounted, after its last controller went."""
-    await bench.host.connect(CONNECTION)
-    remove, bench.tree._remove_subsystem = bench.tree._remove_subsystem, lambda subnqn: None  # type: ignore[method-assign]
-    with pytest.raises(OutcomeUnknown, match="no controller"):
-        await bench.host.disconnect(SUBNQN)
-    assert await bench.host.find_device(SUBNQN) is None
-    assert SUBNQN in await bench.host.connected(names.NQN_PREFIX)
-    remove(SUBNQN)
-    await bench.host.disconnect(SUBNQN)
-
-
-async def test_a_controller_that_cannot_be_deleted_is_no_success(bench: Bench, autojump_clock: MockClock) -> None:
-    await bench.host.connect(CONNECTION)
-
-    def refuse(about: str) -> None:
-        raise PermissionError(errno.EACCES, "Permission denied")
-
-    bench.calls.before = refuse
-    with pytest.raises(OutcomeUnknown, match="Permission denied"):
-        await bench.host.disconnect(SUBNQN)
-    with pytest.raises(DeviceUnavailable, match="Permission denied"):
-        device = await bench.host.find_device(SUBNQN)
-        assert device is not None
-        await bench.host.wait_size(device, 1)
-
-
-async def test_no_controller_is_ever_reset(bench: Bench, autojump_clock: MockClock) -> None:
-    device = await bench.host.connect(CONNECTION)
-    bench.tree.state("nvme0", "dead")
-    await bench.host.connect(CONNECTION)
-    await bench.host.wait_size(device, 1)
-    await bench.host.offers(CONNECTION)
-    await bench.host.disconnect(SUBNQN)
-    assert not any("reset" in one for one in bench.calls.made)
-
-
 async def test_a_size_is_asked_for_and_waited_for(bench: Bench, autojump_clock: MockClock) -> None:
     device = await bench.host.connect(CONNECTION)
     bench.tree.size_bytes *= 2
@@ -348,65 +255,3 @@ async def test_what_a_target_offers_is_found_out_beside_the_connection_that_hang
         await bench.host.offers(CONNECTION)
     del bench.tree.refused[str(PORTALS[1])]
     assert not await bench.host.offers(CONNECTION)
-
-
-async def test_presence_is_by_number(bench: Bench, autojump_clock: MockClock) -> None:
-    (bench.tree.sys / "dev/block/259:0").mkdir()
-    assert await bench.host.is_present((259, 0))
-    assert not await bench.host.is_present((259, 1))
-    assert bench.host.backend == "kernel"
-
-
-async def test_those_who_ask_at_once_share_a_reading_that_began_after_they_asked(
-    bench: Bench, autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    await bench.host.connect(CONNECTION)
-    begun: list[int] = []
-    seen: list[bool] = []
-
-    async def slowly(work: Callable[[], object]) -> object:
-        begun.append(bench.connects)
-        found = work()
-        await trio.sleep(1)
-        return found
-
-    async def ask(after: float) -> None:
-        await trio.sleep(after)
-        seen.append(await bench.host.find_device(SUBNQN) is not None)
-
-    monkeypatch.setattr(kernel_module, "in_thread", slowly)
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(ask, 0)
-        for _ in range(5):
-            nursery.start_soon(ask, 0.5)
-        await trio.sleep(0.4)
-        bench.tree.delete("nvme0")
-        bench.tree.delete("nvme1")
-    assert seen == [True, *[False] * 5]  # nobody is told what was read before they asked
-    assert len(begun) == 2
-
-
-async def test_a_reading_that_fails_fails_for_all_who_share_it_and_one_that_is_cancelled_for_nobody_else(
-    bench: Bench, autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    readings = 0
-
-    async def hang_then_fail(work: Callable[[], object]) -> object:
-        nonlocal readings
-        readings += 1
-        await trio.sleep(10)
-        raise DeviceUnavailable("the kernel did not answer")
-
-    async def ask_in_vain() -> None:
-        with pytest.raises(DeviceUnavailable, match="did not answer"):
-            await bench.host.find_device(SUBNQN)
-
-    monkeypatch.setattr(kernel_module, "in_thread", hang_then_fail)
-    async with trio.open_nursery() as nursery:
-        with trio.move_on_after(1) as first:
-            await bench.host.find_device(SUBNQN)
-        assert first.cancelled_caught
-        for _ in range(3):
-            nursery.start_soon(ask_in_vain)
-    assert readings <= 3
-    assert trio.current_time() < 30

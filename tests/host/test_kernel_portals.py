@@ -1,7 +1,6 @@
 """What the kernel backend tells of portals: through which it is connected, and which answers say "not offered"."""
 
 import errno
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +10,6 @@ from trio.testing import MockClock
 
 from rdscsi import names
 from rdscsi.errors import DeviceUnavailable, OutcomeUnknown
-from rdscsi.host import kernel as kernel_module
 from rdscsi.host.calls import Plain, Reply
 from rdscsi.host.kernel import KernelHost
 from rdscsi.host.local import Deadlines
@@ -34,12 +32,7 @@ def tree(tmp_path: Path) -> NvmeTree:
 
 
 @pytest.fixture
-def host(tree: NvmeTree, monkeypatch: pytest.MonkeyPatch) -> KernelHost:
-    async def at_once(work: Callable[[], object]) -> object:
-        await trio.lowlevel.checkpoint()
-        return work()
-
-    monkeypatch.setattr(kernel_module, "in_thread", at_once)
+def host(tree: NvmeTree, no_threads: None) -> KernelHost:
     deadlines = Deadlines(connect=0.6, mount=1, mkfs=1)
     return KernelHost(
         processes=Processes(),
