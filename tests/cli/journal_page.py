@@ -12,11 +12,12 @@ import io
 import re
 import shlex
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import trio
 
@@ -29,6 +30,7 @@ from rdscsi.controller.snapshot_inventory import GONE
 from rdscsi.errors import DeviceUnavailable, OperationPending, OutcomeUnknown, OutOfSpace, Quarantined, Refused
 from rdscsi.journal import (
     Journal,
+    Json,
     SnapshotRecord,
     StageRecord,
     TargetRecord,
@@ -80,9 +82,9 @@ class Story:
         self._journal = journal
         self._clock = clock
 
-    async def done(self, kind: str, subject: str, request: dict[str, object], *steps: str) -> str:
+    async def done(self, kind: str, subject: str, request: Mapping[str, Json], *steps: str) -> str:
         """Let an operation go well; return its id."""
-        async with self._journal.operation(kind, subject, request) as operation:  # type: ignore[arg-type]
+        async with self._journal.operation(kind, subject, request) as operation:
             for step in steps:
                 self._clock.now += 0.4
                 await operation.step(*step.split(": ", 1))
@@ -90,31 +92,33 @@ class Story:
             await operation.finish()
         return operation.id
 
-    async def stuck(self, kind: str, subject: str, request: dict[str, object], attempts: int, error: Exception) -> None:
+    async def stuck(
+        self, kind: str, subject: str, request: Mapping[str, Json], attempts: int, error: Exception
+    ) -> None:
         """Let it be tried again and again."""
         for _ in range(attempts):
             with contextlib.suppress(OperationPending, type(error)):
-                async with self._journal.operation(kind, subject, request) as operation:  # type: ignore[arg-type]
+                async with self._journal.operation(kind, subject, request) as operation:
                     await operation.step("remove", subject.partition("/")[2])
                     self._clock.now += 30
                     raise error
             self._clock.now += 60
 
-    async def refused(self, kind: str, subject: str, request: dict[str, object], error: Exception) -> None:
+    async def refused(self, kind: str, subject: str, request: Mapping[str, Json], error: Exception) -> None:
         """Let it be refused for good."""
         with contextlib.suppress(type(error)):
-            async with self._journal.operation(kind, subject, request) as operation:  # type: ignore[arg-type]
+            async with self._journal.operation(kind, subject, request) as operation:
                 await operation.fail(error)
                 raise error
 
 
-def record(csi_name: str, operation: str, at: float, **others: object) -> VolumeRecord:
-    """Return the record of a sample volume."""
+def record(csi_name: str, operation: str, at: float, **others: Any) -> VolumeRecord:
+    """Return the record of a sample volume; `others` are fields of it by name, of any type."""
     identity = volume_id(csi_name)
     slot = identity.partition("/")[2]
     words = render_tag(tag(csi_name, operation))
     made = VolumeRecord(identity, "rds", slot, csi_name, operation, 10 * GIB, "ready", words, True, "", at)
-    return replace(made, **others)  # type: ignore[arg-type]
+    return replace(made, **others)
 
 
 def tag(csi_name: str, operation: str, *, size: int = 10 * GIB) -> Tag:
@@ -265,7 +269,7 @@ async def snapshots_journal(path: Path) -> AsyncIterator[None]:
     ) as journal:
         story = Story(journal, clock)
         for name, quarantine in (("nightly-1", ""), ("nightly-2", GONE), ("nightly-3", "")):
-            request: dict[str, object] = {"name": name, "source": volume_id("pvc-6b1f0c")}
+            request: Mapping[str, Json] = {"name": name, "source": volume_id("pvc-6b1f0c")}
             leaf = snapshot_leaf(name)
             made = await story.done("create-snapshot", snapshot_id(name), request, f"snapshot: {leaf}")
             assert made, "its id is in no name here: those are fixed, so that the page stays as it is"
@@ -276,9 +280,9 @@ async def snapshots_journal(path: Path) -> AsyncIterator[None]:
         await story.stuck("delete-snapshot", snapshot_id("nightly-1"), {"leaf": snapshot_leaf("nightly-1")}, 13, busy)
         clock.now = NOW - 95
         await journal.commit(changes.put_snapshot(snapshot("nightly-4", clock.now, state="creating", uuid="")))
-        request = {"name": "nightly-4", "source": volume_id("pvc-6b1f0c")}
+        asked: dict[str, Json] = {"name": "nightly-4", "source": volume_id("pvc-6b1f0c")}
         with contextlib.suppress(OutcomeUnknown):
-            async with journal.operation("create-snapshot", snapshot_id("nightly-4"), request) as left:  # type: ignore[arg-type]
+            async with journal.operation("create-snapshot", snapshot_id("nightly-4"), asked) as left:
                 await left.step("snapshot", snapshot_leaf("nightly-4"))
                 clock.now += 30
                 raise OutcomeUnknown("no answer within 30 s")
@@ -298,12 +302,12 @@ def snapshot_leaf(csi_name: str) -> str:
     return names.SnapshotBacking(slot, "b" * 13, names.Backing(source, "a" * 13), 10 * GIB).name
 
 
-def snapshot(csi_name: str, at: float, **others: object) -> SnapshotRecord:
-    """Return the record of a sample snapshot."""
+def snapshot(csi_name: str, at: float, **others: Any) -> SnapshotRecord:
+    """Return the record of a sample snapshot; `others` as in `record`."""
     identity, leaf = snapshot_id(csi_name), snapshot_leaf(csi_name)
     slot, source = identity.partition("/")[2], volume_id("pvc-6b1f0c")
     made = SnapshotRecord(identity, "rds", slot, csi_name, source, leaf, 10 * GIB, at, "u", "ready", "", at)
-    return replace(made, **others)  # type: ignore[arg-type]
+    return replace(made, **others)
 
 
 @asynccontextmanager

@@ -12,7 +12,7 @@ from trio.testing import MockClock
 from rdscsi import names
 from rdscsi.controller.fleet import Fleet
 from rdscsi.errors import InvalidRequest, InvalidToken, NotFinal, NotFound, NotReachable, SettingsInvalid
-from rdscsi.model import ContentSource, SnapshotQuery, SnapshotRequest
+from rdscsi.model import ContentSource, Snapshot, SnapshotQuery, SnapshotRequest, Volume
 from rdscsi.testing.invariants import holdings
 from rdscsi.testing.orchestrator import NODE_A, attach, settle, wish
 from rdscsi.testing.world import OPTIONS, SETTINGS, Process, World, open_world
@@ -27,6 +27,13 @@ class Two:
     fleet: Fleet
     worlds: dict[str, World]
     processes: dict[str, Process]
+
+    async def made(self, name: str, backend: str = FAST) -> Volume:
+        request = replace(wish(name), parameters={"backend": backend})
+        return await settle(lambda: self.fleet.create_volume(request))
+
+    async def taken(self, name: str, volume: Volume) -> Snapshot:
+        return await settle(lambda: self.fleet.create_snapshot(SnapshotRequest(name, volume.volume_id)))
 
 
 @asynccontextmanager
@@ -105,9 +112,8 @@ async def test_a_list_goes_over_all_backends_page_by_page(tmp_path: Path, autoju
     async with two(tmp_path) as both:
         fleet, made = both.fleet, set()
         for number in range(7):
-            asked = replace(wish(f"pvc-{number}"), parameters={"backend": SLOW if number % 2 else FAST})
-            volume = await settle(lambda: fleet.create_volume(asked))  # noqa: B023 - awaited at once
-            await settle(lambda: fleet.create_snapshot(SnapshotRequest(f"s-{number}", volume.volume_id)))  # noqa: B023
+            volume = await both.made(f"pvc-{number}", SLOW if number % 2 else FAST)
+            await both.taken(f"s-{number}", volume)
             made.add(volume.volume_id)
         for size in range(1, 9):
             found, token = [], ""
@@ -140,8 +146,7 @@ async def test_health_is_told_by_the_backend_of_a_volume_and_listed_over_all(
     async with two(tmp_path) as both:
         fleet, made = both.fleet, []
         for number in range(4):
-            asked = replace(wish(f"pvc-{number}"), parameters={"backend": SLOW if number % 2 else FAST})
-            made.append((await settle(lambda: fleet.create_volume(asked))).volume_id)  # noqa: B023 - awaited at once
+            made.append((await both.made(f"pvc-{number}", SLOW if number % 2 else FAST)).volume_id)
         assert (await fleet.list_volume_health(0, "")).entries == ()
         for world in both.worlds.values():
             world.appliance.change_pool(state="clean, degraded")
@@ -185,21 +190,25 @@ async def test_a_list_without_one_of_the_backends_is_no_list(tmp_path: Path, aut
             await both.fleet.list_snapshots(SnapshotQuery())
 
 
-async def test_settings_that_turn_out_wrong_for_one_leave_the_others(tmp_path: Path, autojump_clock: MockClock) -> None:
-    async with two(tmp_path) as both:
-        slow = both.processes[SLOW].controller
+async def test_settings_that_turn_out_wrong_for_one_leave_the_others(
+    tmp_path: Path, autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with two(tmp_path) as both, trio.open_nursery() as nursery:
+        fast, slow = (both.processes[name].controller for name in (FAST, SLOW))
 
         async def wrong() -> None:
             raise SettingsInvalid(["pool-slot: 'pool1' holds another filesystem"])
 
-        slow.keep = wrong  # type: ignore[assignment]
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(both.fleet._keep, slow)
+        monkeypatch.setattr(slow, "keep", wrong)
+        monkeypatch.setattr(fast, "keep", trio.sleep_forever)  # its process keeps it already
+        nursery.start_soon(both.fleet.keep)
+        await trio.sleep(1)
         with pytest.raises(NotFinal, match="holds another filesystem"):
             await both.fleet.create_volume(replace(wish("pvc-1"), parameters={"backend": SLOW}))
         await both.fleet.create_volume(wish("pvc-2"))
-        with pytest.raises(SettingsInvalid):
-            await Fleet([slow])._keep(slow)
+        with pytest.RaisesGroup(SettingsInvalid):
+            await Fleet([slow]).keep()
+        nursery.cancel_scope.cancel()
 
 
 async def test_nodes_that_do_not_reach_the_backend_get_no_volume_and_see_no_room(

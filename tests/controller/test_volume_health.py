@@ -1,6 +1,5 @@
 """What the health calls tell of volumes: what the appliance shows, from a look or the last inventory, and no outage."""
 
-from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -57,52 +56,38 @@ async def test_nothing_is_wrong_with_a_volume_through_its_ordinary_life(
         assert (await controller.list_volume_health(0, "")).entries == ()
 
 
-MEDDLINGS: dict[str, tuple[Callable[[World, Volume], str], tuple[HealthStatus, str]]] = {
-    "export off": (
-        lambda world, volume: f"/disk/set [find where slot={_slot(volume)}] nvme-tcp-export=no",
-        (INACCESSIBLE, "ExportMissing"),
-    ),
-    "another name": (
-        lambda world, volume: f'/disk/set [find where slot={_slot(volume)}] nvme-tcp-server-nqn="nqn.2026-01.x:y"',
-        (INACCESSIBLE, "ExportRenamed"),
-    ),
-    "item removed": (
-        lambda world, volume: f"/disk/remove [find where slot={_slot(volume)}]",
-        (INACCESSIBLE, "ItemMissing"),
-    ),
-    "item disabled": (
-        lambda world, volume: f"/disk/disable [find where slot={_slot(volume)}]",
-        (INACCESSIBLE, "ItemDisabled"),
-    ),
-    "another comment": (
-        lambda world, volume: f'/disk/set [find where slot={_slot(volume)}] comment="mine"',
-        (INACCESSIBLE, "SlotTaken"),
-    ),
-    "may be mounted": (
-        lambda world, volume: f"/disk/set [find where slot={_slot(volume)}] mount-filesystem=yes",
-        (DEGRADED, "MountFilesystemOn"),
-    ),
+HERE = "[find where slot={slot}]"
+MEDDLINGS: dict[str, tuple[str, HealthStatus, str]] = {
+    "export off": (f"/disk/set {HERE} nvme-tcp-export=no", INACCESSIBLE, "ExportMissing"),
+    "another name": (f'/disk/set {HERE} nvme-tcp-server-nqn="nqn.2026-01.x:y"', INACCESSIBLE, "ExportRenamed"),
+    "item removed": (f"/disk/remove {HERE}", INACCESSIBLE, "ItemMissing"),
+    "item disabled": (f"/disk/disable {HERE}", INACCESSIBLE, "ItemDisabled"),
+    "another comment": (f'/disk/set {HERE} comment="mine"', INACCESSIBLE, "SlotTaken"),
+    "may be mounted": (f"/disk/set {HERE} mount-filesystem=yes", DEGRADED, "MountFilesystemOn"),
     "file removed": (
-        lambda world, volume: (
-            f"/disk/remove [find where slot={_slot(volume)}]; "
-            f"/disk/btrfs/subvolume/remove [find where name={_backing(world, volume)}]"
-        ),
-        (DATA_LOSS, "FileMissing"),
+        f"/disk/remove {HERE}; /disk/btrfs/subvolume/remove [find where name={{leaf}}]",
+        DATA_LOSS,
+        "FileMissing",
     ),
 }
+"""What an operator says to the console, and what is told of the volume then."""
+
+
+def meddle(world: World, volume: Volume, statement: str) -> None:
+    world.appliance.run(statement.format(slot=_slot(volume), leaf=_backing(world, volume)))
 
 
 @pytest.mark.parametrize("meddling", MEDDLINGS)
 async def test_what_an_operator_did_to_a_published_volume_is_told_by_the_next_look(
     meddling: str, world: World, autojump_clock: MockClock
 ) -> None:
-    statement, expected = MEDDLINGS[meddling]
+    statement, *expected = MEDDLINGS[meddling]
     async with world.process() as process:
         volume = await process.controller.create_volume(wish("pvc-1"))
         other = await process.controller.create_volume(wish("pvc-2"))
         await process.controller.publish_volume(attach(volume))
-        world.appliance.run(statement(world, volume))
-        assert await _told(process, volume) == [expected]
+        meddle(world, volume, statement)
+        assert await _told(process, volume) == [tuple(expected)]
         assert await _told(process, other) == []
 
 
@@ -140,7 +125,7 @@ async def test_what_is_quarantined_is_told_until_a_person_has_ended_it(world: Wo
         in_use = await process.controller.create_volume(wish("pvc-3"))
         await process.controller.publish_volume(attach(lost))
         await process.controller.publish_volume(attach(in_use))
-        world.appliance.run(MEDDLINGS["file removed"][0](world, lost))
+        meddle(world, lost, MEDDLINGS["file removed"][0])
         for volume in (edited, in_use):
             disk = world.appliance.storage.disks.by_slot(_slot(volume))
             assert disk is not None

@@ -2,12 +2,12 @@
 
 import pytest
 import trio
-from csi_logs import captured
+from csi_logs import Logged, captured
 from staging_rig import OTHER_PORTAL, set_paths, staged, staging, two_portals
 from trio.testing import MockClock
 
 from rdscsi.errors import Busy, DeviceUnavailable, JournalFailed
-from rdscsi.host.ports import Connection, Controller, Device
+from rdscsi.host.ports import Connection, Device
 from rdscsi.journal import changes
 from rdscsi.node.health import LOOK_SECONDS
 from rdscsi.node.watch import WATCH_SECONDS
@@ -17,6 +17,22 @@ from rdscsi.testing.node import PORTALS, NodeProcess, NodeVolume, NodeWorld
 async def watch(process: NodeProcess, rounds: int = 1) -> None:
     with trio.move_on_after((rounds + 0.5) * WATCH_SECONDS):
         await process.node._watch.run()
+
+
+def raising(process: NodeProcess, name: str, bad: NodeVolume, error: Exception) -> None:
+    """Let one method of the host fail for one volume."""
+    method = getattr(process.host, name)
+
+    async def called(subnqn: str) -> object:
+        if subnqn == bad.subnqn:
+            raise error
+        return await method(subnqn)
+
+    setattr(process.host, name, called)
+
+
+def volumes(logged: Logged, event: str) -> list[object]:
+    return [one["volume"] for one in logged.records(event)]
 
 
 async def test_what_goes_wrong_is_told_once_and_when_it_is_over(
@@ -166,19 +182,12 @@ async def test_a_bug_costs_one_volume_and_is_told(
     world: NodeWorld, process: NodeProcess, autojump_clock: MockClock
 ) -> None:
     bad, other = await staged(world, process), await staged(world, process, "pvc-2")
-    find_device = process.host.find_device
-
-    async def bug(subnqn: str) -> Device | None:
-        if subnqn == bad.subnqn:
-            raise RuntimeError("made a bug of")
-        return await find_device(subnqn)
-
-    process.host.find_device = bug  # type: ignore[method-assign]
+    raising(process, "find_device", bad, RuntimeError("made a bug of"))
     process.host.trouble.connecting.add(other.subnqn)
     with captured() as logged:
         await watch(process)
-    assert [one["volume"] for one in logged.records("watch.bug")] == [bad.volume_id]
-    assert [one["volume"] for one in logged.records("volume.unhealthy")] == [other.volume_id]
+    assert volumes(logged, "watch.bug") == [bad.volume_id]
+    assert volumes(logged, "volume.unhealthy") == [other.volume_id]
 
 
 async def test_what_was_unstaged_is_forgotten(
@@ -236,19 +245,12 @@ async def test_what_cannot_be_looked_at_is_told_and_the_others_are_watched(
     world: NodeWorld, process: NodeProcess, autojump_clock: MockClock
 ) -> None:
     bad, other = await staged(world, process), await staged(world, process, "pvc-2")
-    controllers = process.host.controllers
-
-    async def unknown(subnqn: str) -> tuple[Controller, ...]:
-        if subnqn == bad.subnqn:
-            raise DeviceUnavailable("no sysfs")
-        return await controllers(subnqn)
-
-    process.host.controllers = unknown  # type: ignore[method-assign]
+    raising(process, "controllers", bad, DeviceUnavailable("no sysfs"))
     process.host.trouble.connecting.add(other.subnqn)
     with captured() as logged:
         await watch(process)
-    assert [one["volume"] for one in logged.records("volume.not_watched")] == [bad.volume_id]
-    assert [one["volume"] for one in logged.records("volume.unhealthy")] == [other.volume_id]
+    assert volumes(logged, "volume.not_watched") == [bad.volume_id]
+    assert volumes(logged, "volume.unhealthy") == [other.volume_id]
 
 
 async def test_the_watch_ends_with_the_journal(
