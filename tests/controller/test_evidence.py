@@ -1,6 +1,8 @@
 """Nodes that may still be writing, where somebody can be asked about them (law 8)."""
 
 import dataclasses
+from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 from trio.testing import MockClock
@@ -31,13 +33,13 @@ def cluster() -> Cluster:
 
 
 @pytest.fixture
-async def asked(tmp_path, autojump_clock, cluster):  # type: ignore[no-untyped-def]
+async def asked(tmp_path: Path, autojump_clock: MockClock, cluster: Cluster) -> AsyncIterator[World]:
     async with open_world(tmp_path, evidence=cluster) as world:
         yield world
 
 
 @pytest.fixture
-async def trusted(tmp_path, autojump_clock, cluster):  # type: ignore[no-untyped-def]
+async def trusted(tmp_path: Path, autojump_clock: MockClock, cluster: Cluster) -> AsyncIterator[World]:
     options = dataclasses.replace(OPTIONS, cut_ends_io=True)
     async with open_world(tmp_path, evidence=cluster, options=options) as world:
         yield world

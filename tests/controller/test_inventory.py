@@ -1,5 +1,8 @@
 """What a difference between journal and appliance leads to: power losses, operators, and what comes back (law 13)."""
 
+from collections.abc import AsyncIterator
+from pathlib import Path
+
 import pytest
 import trio
 from trio.testing import MockClock
@@ -26,13 +29,13 @@ KEEPS_FILES = ApplianceOptions(
 
 
 @pytest.fixture
-async def forgetful(tmp_path, autojump_clock):  # type: ignore[no-untyped-def]
+async def forgetful(tmp_path: Path, autojump_clock: MockClock) -> AsyncIterator[World]:
     async with open_world(tmp_path, appliance=FORGETFUL) as world:
         yield world
 
 
 @pytest.fixture
-async def keeps_files(tmp_path, autojump_clock):  # type: ignore[no-untyped-def]
+async def keeps_files(tmp_path: Path, autojump_clock: MockClock) -> AsyncIterator[World]:
     async with open_world(tmp_path, appliance=KEEPS_FILES) as world:
         yield world
 

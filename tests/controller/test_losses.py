@@ -1,6 +1,8 @@
 """What a power loss or an operator changes behind the controller's back, case by case (docs/model/findings.md)."""
 
 import dataclasses
+from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 import trio
@@ -29,14 +31,14 @@ def forgets(*, config: float = 0.0, pool: float = 0.0) -> ApplianceOptions:
 
 
 @pytest.fixture
-async def forgetful(tmp_path, autojump_clock):  # type: ignore[no-untyped-def]
+async def forgetful(tmp_path: Path, autojump_clock: MockClock) -> AsyncIterator[World]:
     options = dataclasses.replace(OPTIONS, flush_delay=FLUSH)
     async with open_world(tmp_path, appliance=forgets(config=FLUSH, pool=FLUSH), options=options) as world:
         yield world
 
 
 @pytest.fixture
-async def loses_files(tmp_path, autojump_clock):  # type: ignore[no-untyped-def]
+async def loses_files(tmp_path: Path, autojump_clock: MockClock) -> AsyncIterator[World]:
     async with open_world(tmp_path, appliance=forgets(pool=FLUSH)) as world:
         yield world
 

@@ -4,6 +4,8 @@ Whatever such a journal says, nothing is deleted that nobody asked to be deleted
 """
 
 import dataclasses
+from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 import trio
@@ -26,7 +28,7 @@ FORGETFUL = ApplianceOptions(
 
 
 @pytest.fixture
-async def forgetful(tmp_path, autojump_clock):  # type: ignore[no-untyped-def]
+async def forgetful(tmp_path: Path, autojump_clock: MockClock) -> AsyncIterator[World]:
     async with open_world(tmp_path, appliance=FORGETFUL) as world:
         yield world
 
@@ -297,7 +299,7 @@ async def test_who_leads_takes_the_token_back_when_a_power_loss_brings_the_forme
         await process.controller.create_volume(wish("pvc-1"))
 
 
-async def test_nothing_is_sent_under_a_token_before_it_is_persistent(tmp_path, autojump_clock) -> None:  # type: ignore[no-untyped-def]
+async def test_nothing_is_sent_under_a_token_before_it_is_persistent(tmp_path: Path, autojump_clock: MockClock) -> None:
     """Finding 1: a power loss would bring the former token back, and its holder does not know that it lost it."""
     options = dataclasses.replace(OPTIONS, flush_delay=25.0)
     async with open_world(tmp_path, options=options) as world:
