@@ -127,7 +127,7 @@ async def _turns() -> None:
 async def _open_controller(process: ProcessSettings, backends: Backends, serving: _Serving) -> AsyncIterator[None]:
     """Open each backend with a journal, a way to its appliance and operations of its own."""
     from rdscsi.controller.fleet import Fleet
-    from rdscsi.controller.opening import open_controller, open_leading
+    from rdscsi.controller.opening import contents_of, open_controller, open_leading
 
     async with AsyncExitStack() as stack:
         paths = [process.journal, *(process.backend_journal(one.backend) for one in backends[1:])]
@@ -144,6 +144,9 @@ async def _open_controller(process: ProcessSettings, backends: Backends, serving
             controllers.append(await stack.enter_async_context(opened))
             serving.operations.append(operations)
         fleet = Fleet(controllers)
+        for settings, controller in zip(backends, controllers, strict=True):
+            if (contents := contents_of(settings, controller)) is not None:
+                nursery.start_soon(contents.keep)
         nursery.start_soon(fleet.keep)
         serving.controller = fleet
         yield

@@ -197,6 +197,12 @@ class ControllerSettings:
         "persistentvolumes and persistentvolumeclaims), and what nobody claims and nobody ever had is erased.",
         default="none",
     )
+    snapshot_annotations: str = setting(
+        values.SNAPSHOT_ANNOTATIONS,
+        "Where source, size and creation time of snapshots are told beside CSI's answers. none: nowhere; kubernetes: "
+        "as annotations of their VolumeSnapshotContents (list and patch volumesnapshotcontents).",
+        default="none",
+    )
     cut_ends_io: bool = setting(
         values.FLAG,
         "Switching an export off is known to end the I/O of connected nodes on this appliance. Without that, a volume "

@@ -8,7 +8,7 @@ from rdscsi.config import ControllerSettings, LeaseName
 from rdscsi.controller.controller import Controller, make_controller
 from rdscsi.controller.options import ControllerOptions
 from rdscsi.journal import Journal
-from rdscsi.kube import Claims, Lease, Nodes, in_cluster, open_lease
+from rdscsi.kube import Claims, Contents, Lease, Nodes, in_cluster, open_lease
 from rdscsi.operations import Operations
 from rdscsi.routeros.console import Console
 from rdscsi.routeros.device import Device, DeviceSettings
@@ -55,6 +55,13 @@ async def open_leading(lease: LeaseName | None, journal: Journal) -> AsyncIterat
     identity = f"{socket.gethostname()}_{journal.id}"
     async with open_lease(Lease(in_cluster(f"lease={lease}"), lease.namespace, lease.name, identity)) as candidate:
         yield candidate
+
+
+def contents_of(settings: ControllerSettings, controller: Controller) -> Contents | None:
+    """Return what annotates a controller's snapshots, if that is wanted. Raises SettingsInvalid outside of a pod."""
+    if settings.snapshot_annotations != "kubernetes":
+        return None
+    return Contents(in_cluster("snapshot-annotations=kubernetes"), controller.list_snapshots)
 
 
 @asynccontextmanager

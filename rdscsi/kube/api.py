@@ -23,7 +23,11 @@ MOST_BYTES = 4 << 20
 _READ_BYTES = 65536
 
 
-class Conflict(ClusterUnavailable):
+class Refused(ClusterUnavailable):
+    """The API server is there and says no to this request (a status from 400 on); nothing was changed for it."""
+
+
+class Conflict(Refused):
     """Somebody else has created or changed the object meanwhile; nothing was changed for this request."""
 
 
@@ -60,28 +64,40 @@ class ApiServer:
         """
         return await self._written("PUT", _target(path), body)
 
+    async def patch(self, *path: str, body: Mapping[str, object]) -> Mapping[str, object] | None:
+        """Merge a patch (RFC 7396) into the object at a path; return it as it is now, None when there is none.
+
+        Raises Conflict when the patch names a `resourceVersion` that is not the latest, and ClusterUnavailable as
+        `create`, also (422) when it names a `uid` that is not the object's.
+        """
+        return await self._asked("PATCH", _target(path), json.dumps(body).encode(), "application/merge-patch+json")
+
     async def _written(self, method: str, target: str, body: Mapping[str, object]) -> Mapping[str, object]:
         written = await self._asked(method, target, json.dumps(body).encode())
         if written is None:
             raise ClusterUnavailable(f"{method} {target} to {self.host}:{self.port}: status 404")
         return written
 
-    async def _asked(self, method: str, target: str, body: bytes) -> Mapping[str, object] | None:
+    async def _asked(
+        self, method: str, target: str, body: bytes, content_type: str = "application/json"
+    ) -> Mapping[str, object] | None:
         told = f"{method} {target} to {self.host}:{self.port}"
         try:
             with trio.fail_after(self.deadline):
-                status, answer = await self._exchange(method, target, body)
+                status, answer = await self._exchange(method, target, body, content_type)
         except (OSError, trio.BrokenResourceError, h11.RemoteProtocolError, trio.TooSlowError) as error:
             raise ClusterUnavailable(f"{told}: {str(error) or 'no answer in time'}") from error
         if status == 404:
             return None
         if status == 409:
             raise Conflict(f"{told}: {answer[:200]!r}")
+        if 400 <= status < 500 and status != 429:  # 429: it has too much to do, whatever it is asked
+            raise Refused(f"{told}: status {status}: {answer[:200]!r}")
         if status not in (200, 201):
             raise ClusterUnavailable(f"{told}: status {status}: {answer[:200]!r}")
         return _object(target, answer)
 
-    async def _exchange(self, method: str, target: str, body: bytes) -> tuple[int, bytes]:
+    async def _exchange(self, method: str, target: str, body: bytes, content_type: str) -> tuple[int, bytes]:
         headers = [
             ("host", f"{self.host}:{self.port}"),
             ("accept", "application/json"),
@@ -89,7 +105,7 @@ class ApiServer:
             ("connection", "close"),
         ]
         if body:
-            headers += [("content-type", "application/json"), ("content-length", str(len(body)))]
+            headers += [("content-type", content_type), ("content-length", str(len(body)))]
         connection = h11.Connection(h11.CLIENT)
         request = h11.Request(method=method, target=target, headers=headers)
         head = connection.send(request)

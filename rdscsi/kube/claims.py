@@ -7,24 +7,13 @@ made into a PersistentVolume between the two looks is seen by the second one.
 """
 
 import re
-from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Protocol
 
 from rdscsi import names
-from rdscsi.errors import ClusterUnavailable
+from rdscsi.kube.lists import Lists, at, find
 from rdscsi.model import Claim, Standing
 
-PAGE = 100
-"""Objects that one answer holds at most: a page of them stays far below what the client reads."""
-
 _NAME_OF_CLAIM = re.compile(r"[a-z0-9.-]+?-([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})")
-
-
-class Lists(Protocol):
-    """Where lists are read; `rdscsi.kube.api.ApiServer` says how."""
-
-    async def get(self, *path: str, query: Mapping[str, str] | None = None) -> Mapping[str, object] | None: ...
 
 
 class Claims:
@@ -40,44 +29,22 @@ class Claims:
         """
         path = ("api", "v1", "namespaces", claim.namespace, "persistentvolumeclaims")
         only = {"fieldSelector": f"metadata.name={claim.name}"}
-        if await self._any(*path, kind="PersistentVolumeClaimList", query=only, wanted=partial(_for, csi_name)):
+        if await find(self._api, *path, kind="PersistentVolumeClaimList", query=only, wanted=partial(_for, csi_name)):
             return Standing.CLAIM
         volumes, wanted = ("api", "v1", "persistentvolumes"), partial(_names, volume_id)
-        if await self._any(*volumes, kind="PersistentVolumeList", query={}, wanted=wanted):
+        if await find(self._api, *volumes, kind="PersistentVolumeList", query={}, wanted=wanted):
             return Standing.VOLUME
         return Standing.NOBODY
-
-    async def _any(self, *path: str, kind: str, query: Mapping[str, str], wanted: Callable[[object], bool]) -> bool:
-        """Look through a list page by page; all show one moment (Kubernetes API, "Retrieving large results sets")."""
-        told, onward = f"GET /{'/'.join(path)}", {"limit": str(PAGE)}
-        while True:
-            page = await self._api.get(*path, query={**query, **onward}) or {}
-            items, metadata = page.get("items"), page.get("metadata")
-            if page.get("kind") != kind or not isinstance(items, list) or not isinstance(metadata, dict):
-                raise ClusterUnavailable(f"{told}: the answer is no {kind}")
-            if any(wanted(one) for one in items):
-                return True
-            if not metadata.get("continue"):
-                return False
-            onward["continue"] = str(metadata["continue"])
 
 
 def _for(csi_name: str, claim: object) -> bool:
     """Tell whether a claim of the right name may be the one that the volume was made for: not proven a later one."""
     found = _NAME_OF_CLAIM.fullmatch(csi_name)
-    uid = _at(claim, "metadata").get("uid")
+    uid = at(claim, "metadata").get("uid")
     return found is None or not isinstance(uid, str) or uid in ("", found[1])
 
 
 def _names(volume_id: str, volume: object) -> bool:
     """Tell whether a PersistentVolume is that volume of ours."""
-    csi = _at(volume, "spec").get("csi")
+    csi = at(volume, "spec").get("csi")
     return isinstance(csi, dict) and (csi.get("driver"), csi.get("volumeHandle")) == (names.DRIVER_NAME, volume_id)
-
-
-def _at(item: object, part: str) -> Mapping[str, object]:
-    """Return a part that every object has. What cannot be read might be the very one."""
-    value = item.get(part) if isinstance(item, dict) else None
-    if not isinstance(value, dict):
-        raise ClusterUnavailable(f"an item of a list has no {part}: {str(item)[:100]}")
-    return value

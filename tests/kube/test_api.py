@@ -60,6 +60,14 @@ async def test_a_query_is_part_of_the_target(tmp_path: Path) -> None:
     assert [request.target for request in seen] == [b"/api/v1/pods?fieldSelector=metadata.name%3Da+b&limit=5"]
 
 
+async def test_a_patch_is_told_to_be_a_merge_patch(tmp_path: Path) -> None:
+    seen: list[h11.Request] = []
+    async with serving(tmp_path, response(200, b"{}"), seen) as api:
+        await api.patch("api", "v1", "nodes", "a", body={"metadata": {}})
+    assert [(request.method, request.target) for request in seen] == [(b"PATCH", b"/api/v1/nodes/a")]
+    assert dict(seen[0].headers)[b"content-type"] == b"application/merge-patch+json"
+
+
 async def test_what_is_not_there_is_none(tmp_path: Path) -> None:
     async with serving(tmp_path, response(404, b"{}"), []) as api:
         assert await api.get("api", "v1", "nodes", "a") is None

@@ -8,7 +8,8 @@ import pytest
 
 from rdscsi import names
 from rdscsi.errors import ClusterUnavailable
-from rdscsi.kube import Claims, claims
+from rdscsi.kube import Claims
+from rdscsi.kube.lists import PAGE
 from rdscsi.model import Claim, Standing
 
 VOLUME = "rds/vwrs4eg-73erkkta3ehsf5z2537pywbx"
@@ -77,7 +78,7 @@ async def test_a_claim_that_cannot_be_told_from_ours_is_ours(csi_name: str, uid:
     assert await Claims(Lists([pvc(uid=uid)], [])).standing(VOLUME, csi_name, CLAIM) is Standing.CLAIM
 
 
-@pytest.mark.parametrize("at", [0, claims.PAGE - 1, claims.PAGE, 2 * claims.PAGE + 3])
+@pytest.mark.parametrize("at", [0, PAGE - 1, PAGE, 2 * PAGE + 3])
 async def test_a_volume_that_names_it_is_found_on_every_page(at: int) -> None:
     volumes = [*([STRANGERS[0]] * at), pv(), *STRANGERS]
     assert await Claims(Lists([], volumes)).standing(VOLUME, NAME, CLAIM) is Standing.VOLUME
@@ -115,7 +116,7 @@ async def test_any_other_answer_is_no_answer(path: tuple[str, ...], answer: obje
 
 
 async def test_a_page_that_does_not_come_leaves_it_open() -> None:
-    lists = Lists([], [STRANGERS[0]] * (claims.PAGE + 1))
+    lists = Lists([], [STRANGERS[0]] * (PAGE + 1))
 
     class Once(Lists):
         async def get(self, *path: str, query: Mapping[str, str] | None = None) -> Mapping[str, object] | None:

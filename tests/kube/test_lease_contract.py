@@ -23,7 +23,7 @@ from rdscsi import names
 from rdscsi.errors import ClusterUnavailable
 from rdscsi.kube import ApiServer, Claims, Lease
 from rdscsi.kube.api import Conflict
-from rdscsi.kube.claims import PAGE
+from rdscsi.kube.lists import PAGE
 from rdscsi.model import Claim, Standing
 from rdscsi.testing.leases import LeaseClient, LeaseServer
 
@@ -182,6 +182,27 @@ async def _create_volume(api: ApiServer, name: str, handle: str) -> None:
     source = {"driver": names.DRIVER_NAME, "volumeHandle": handle}
     spec = {"capacity": {"storage": "1Gi"}, "accessModes": ["ReadWriteOnce"], "csi": source}
     await api.create("api", "v1", "persistentvolumes", body={"metadata": {"name": name}, "spec": spec})
+
+
+@pytest.mark.skipif(not PROGRAMS, reason="RDSCSI_KUBE_PROGRAMS names no programs")
+async def test_a_patch_merges_annotations_into_that_very_object(real_server: ApiServer) -> None:
+    api = await _ready(real_server)
+    name = f"patched-{secrets.token_hex(4)}"
+    assert await api.patch(*LEASES, name, body={"metadata": {"annotations": {"a": "1"}}}) is None
+    made = await api.create(*LEASES, body=_lease(name, holderIdentity="one"))
+    metadata = made["metadata"]
+    assert isinstance(metadata, dict)
+    for told in ({"a": "1"}, {"b": "2"}):
+        await api.patch(*LEASES, name, body={"metadata": {"annotations": told}})
+    found = await api.get(*LEASES, name)
+    assert found is not None
+    assert found["spec"] == made["spec"]
+    assert isinstance(found["metadata"], dict)
+    assert found["metadata"]["annotations"] == {"a": "1", "b": "2"}
+    former = {"resourceVersion": metadata["resourceVersion"], "annotations": {"a": "2"}}
+    with pytest.raises(Conflict):
+        await api.patch(*LEASES, name, body={"metadata": former})
+    assert await api.get(*LEASES, name) == found
 
 
 @pytest.mark.skipif(not PROGRAMS, reason="RDSCSI_KUBE_PROGRAMS names no programs")

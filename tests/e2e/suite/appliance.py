@@ -80,16 +80,28 @@ def no_space(e2e: Context) -> None:
 
 @scenario(
     SCENARIOS,
-    "a claim larger than the pool, bound when its pod is scheduled: the pod waits, and the scheduler says why",
+    "a claim larger than the pool, bound when its pod is scheduled: the pod waits, and the scheduler says why; the room "
+    "that was told for its class goes with the class",
     lane=ANYWHERE,
 )
 def no_space_to_schedule(e2e: Context) -> None:
-    e2e.claim("huge", size="2Ti")
+    storage_class = objects.storage_class(e2e.namespace, volumeBindingMode="WaitForFirstConsumer")
+    e2e.world.kubectl("apply", "-f", "-", text=objects.text(storage_class))
+    e2e.until("the room is told", lambda: bool(_capacities(e2e)))
+    e2e.claim("huge", size="2Ti", storage_class=e2e.namespace)
     e2e.apply(objects.pod("pod", "huge"))
     e2e.until("the scheduler's word", lambda: "enough free storage" in e2e.events("pod"))
     check("Provisioning" not in e2e.events("huge"), f"it was tried all the same: {e2e.events('huge')}")
     e2e.delete("pod", "pod")
     e2e.delete("pvc", "huge")
+    e2e.world.kubectl("delete", "storageclass", e2e.namespace)
+    e2e.until("the room is told no more", lambda: not _capacities(e2e))
+
+
+def _capacities(e2e: Context) -> list[str]:
+    """The room of the scenario's own StorageClass, as the CSIStorageCapacity objects of the driver tell it."""
+    found = e2e.get("csistoragecapacities", "--all-namespaces")["items"]
+    return [one["capacity"] for one in found if one["storageClassName"] == e2e.namespace]
 
 
 def _wait_event(e2e: Context, claim: str, words: str) -> None:

@@ -89,6 +89,17 @@ def _snapshot(e2e: Context, name: str, claim: str) -> None:
     check(status["restoreSize"] == objects.SIZE_BYTES, f"its size is {status['restoreSize']}")
     age = abs(status["creationTime"] / 1e9 - asked)
     check(age < _CLOCKS_DIFFER, f"it was taken {age:.0f} s away from now")
+    created = datetime.fromtimestamp(status["creationTime"] // 10**9, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    told = {"source-volume": source["volumeHandle"], "size-bytes": str(objects.SIZE_BYTES), "created-at": created}
+    e2e.until("the content is annotated", lambda: _annotations(e2e) == told)
+    e2e.measure("annotated", began)
+
+
+def _annotations(e2e: Context) -> dict[str, str]:
+    """What the driver says of the only snapshot in its VolumeSnapshotContent."""
+    (content,) = e2e.snapshots()
+    found = content["metadata"].get("annotations", {}).items()
+    return {key.partition("/")[2]: value for key, value in found if key.startswith(f"{DRIVER}/")}
 
 
 def _check_sums(e2e: Context, wanted: dict[str, str]) -> None:
