@@ -23,11 +23,7 @@ MOST_BYTES = 4 << 20
 _READ_BYTES = 65536
 
 
-class Refused(ClusterUnavailable):
-    """The API server is there and says no to this request (a status from 400 on); nothing was changed for it."""
-
-
-class Conflict(Refused):
+class Conflict(ClusterUnavailable):
     """Somebody else has created or changed the object meanwhile; nothing was changed for this request."""
 
 
@@ -91,8 +87,6 @@ class ApiServer:
             return None
         if status == 409:
             raise Conflict(f"{told}: {answer[:200]!r}")
-        if 400 <= status < 500 and status != 429:  # 429: it has too much to do, whatever it is asked
-            raise Refused(f"{told}: status {status}: {answer[:200]!r}")
         if status not in (200, 201):
             raise ClusterUnavailable(f"{told}: status {status}: {answer[:200]!r}")
         return _object(target, answer)

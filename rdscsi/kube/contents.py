@@ -12,15 +12,14 @@ from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
 from typing import NoReturn, Protocol
 
+import structlog
 import trio
 
 from rdscsi import names
-from rdscsi.errors import ClusterUnavailable, DriverError, JournalFailed
-from rdscsi.kube.api import Refused
+from rdscsi.errors import ClusterUnavailable, DriverError
 from rdscsi.kube.api import Conflict
 from rdscsi.kube.lists import Lists, at, find
 from rdscsi.model import Snapshot, SnapshotPage, SnapshotQuery
-from rdscsi.observe import logs
 
 SOURCE, SIZE, CREATED = (f"{names.DRIVER_NAME}/{key}" for key in ("source-volume", "size-bytes", "created-at"))
 CONTENTS = ("apis", "snapshot.storage.k8s.io", "v1", "volumesnapshotcontents")
@@ -28,7 +27,7 @@ LOOK_SECONDS = 10.0
 LONGEST_PAUSE = 600.0
 AFRESH_SECONDS = 3600.0
 
-_log = logs.get_log()
+_log = structlog.get_logger(__name__)
 
 
 class Objects(Lists, Protocol):
@@ -54,33 +53,24 @@ class Contents:
         while True:
             try:
                 await self.look()
-            except JournalFailed:
-                raise
-            except DriverError as error:  # standing by, or not through with the appliance yet: nothing is proven now
-                _log.debug("snapshots are not annotated now", reason=str(error))
-            except Exception as error:  # noqa: BLE001 - nobody asked, and a bug would end the driver again and again
-                _log.error("annotations.bug", exc_info=error)
+            except Exception:  # noqa: BLE001 - a bug here must not end the process that serves everybody
+                _log.exception("VolumeSnapshotContents are not annotated: this is a bug of the driver")
             await trio.sleep(LOOK_SECONDS)
 
     async def look(self) -> None:
-        """Do what there is to do now; the API server is asked only where a snapshot is not known to be told of.
-
-        Raises what listing raises, then nothing is asked or written: only who leads, and knows what there is, writes.
-        """
-        known = {one.snapshot_id: one for one in await self._listed() if one.ready}
+        """Do what there is to do now; the API server is asked only where a snapshot is not known to be told of."""
         if trio.current_time() >= self._afresh_at:
             self._afresh_at = trio.current_time() + AFRESH_SECONDS
             self._settled.clear()  # somebody may have made another object for it, or changed this one
+        try:
+            known = {one.snapshot_id: one for one in await self._listed()}
+        except DriverError:
+            return  # standing by, or looking through the appliance first: nothing is proven now
         self._settled &= known.keys()
         missing = {key: one for key, one in known.items() if key not in self._settled}
-        news = not missing.keys() <= self._left
-        if missing and (news or trio.current_time() >= self._try_at):
-            self._pause = LOOK_SECONDS if news else min(2 * self._pause, LONGEST_PAUSE)
-            try:
-                await self._try(missing)
-            finally:
-                self._left = missing.keys() - self._settled
-                self._try_at = trio.current_time() + self._pause
+        if missing.keys() <= self._left and trio.current_time() < self._try_at:
+            return
+        await self._tried(missing)
 
     async def _listed(self) -> list[Snapshot]:
         found, token = list[Snapshot](), ""
@@ -90,18 +80,21 @@ class Contents:
             if not (token := page.next_token):
                 return found
 
-    async def _try(self, missing: Mapping[str, Snapshot]) -> None:
-        """Annotate what can be; the log says once why it cannot."""
+    async def _tried(self, missing: Mapping[str, Snapshot]) -> None:
+        self._pause = min(2 * self._pause, LONGEST_PAUSE) if missing.keys() <= self._left else LOOK_SECONDS
         try:
-            await self._annotate(missing)
+            if missing:
+                await self._annotate(missing)
             self._told = ""
         except ClusterUnavailable as error:
             if str(error) != self._told:
                 self._told = str(error)
                 _log.warning("VolumeSnapshotContents are not annotated now", reason=self._told)
+        self._left = missing.keys() - self._settled
+        self._try_at = trio.current_time() + self._pause
 
     async def _annotate(self, missing: Mapping[str, Snapshot]) -> None:
-        """Raises ClusterUnavailable; what was annotated until then is. One that is refused holds up no other."""
+        """Raises ClusterUnavailable; what was annotated until then is."""
         ours: list[tuple[str, Mapping[str, object]]] = []
 
         def note(content: object) -> None:
@@ -109,28 +102,21 @@ class Contents:
                 ours.append((handle, at(content, "metadata")))
 
         await find(self._api, *CONTENTS, kind="VolumeSnapshotContentList", query={}, wanted=note)
-        refused: dict[str, Refused] = {}
         for handle, metadata in ours:
-            try:
-                if await self._told_of(missing[handle], metadata):
-                    self._settled.add(handle)
-            except Refused as error:
-                refused[handle] = error
-        self._settled -= refused.keys()  # several objects may name one snapshot
-        for error in refused.values():
-            raise error
+            wanted, there = annotations(missing[handle]), metadata.get("annotations")
+            if not isinstance(there, dict) or any(there.get(key) != value for key, value in wanted.items()):
+                if not await self._written(metadata, wanted):
+                    continue
+                _log.info("VolumeSnapshotContent annotated", name=metadata.get("name"), snapshot_id=handle)
+            self._settled.add(handle)
 
-    async def _told_of(self, snapshot: Snapshot, metadata: Mapping[str, object]) -> bool:
-        """Write what differs into one object; False when it was deleted meanwhile. Raises ClusterUnavailable."""
-        wanted, there = annotations(snapshot), metadata.get("annotations")
-        if isinstance(there, dict) and wanted.items() <= there.items():
-            return True
-        # By its uid: an object of that name that was made since is another one (409).
-        changed = {"metadata": {"uid": metadata.get("uid"), "annotations": wanted}}
-        if await self._api.patch(*CONTENTS, str(metadata.get("name")), body=changed) is None:
+    async def _written(self, metadata: Mapping[str, object], wanted: Mapping[str, str]) -> bool:
+        """Patch the very object that was seen; False when it was deleted, changed or made anew since."""
+        changed = {"metadata": {"resourceVersion": metadata.get("resourceVersion"), "annotations": wanted}}
+        try:
+            return await self._api.patch(*CONTENTS, str(metadata.get("name")), body=changed) is not None
+        except Conflict:
             return False
-        _log.info("VolumeSnapshotContent annotated", name=metadata.get("name"), snapshot_id=snapshot.snapshot_id)
-        return True
 
 
 def annotations(snapshot: Snapshot) -> dict[str, str]:

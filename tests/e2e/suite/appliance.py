@@ -80,8 +80,8 @@ def no_space(e2e: Context) -> None:
 
 @scenario(
     SCENARIOS,
-    "a claim larger than the pool, bound when its pod is scheduled: the pod waits, and the scheduler says why; the room "
-    "that was told for its class goes with the class",
+    "a claim larger than the pool, bound when its pod is scheduled: the pod waits, and the scheduler says why; what "
+    "was told of the room for its class goes with the class",
     lane=ANYWHERE,
 )
 def no_space_to_schedule(e2e: Context) -> None:
