@@ -1,7 +1,8 @@
 """System calls with a deadline: made in a process of its own, because no thread that hangs in the kernel can be ended.
 
 A hung thread would keep our own process, and the journal's lock, from ending; a hung child costs only itself. The other
-side is `rdscsi.host.callee`. Idle callees are kept: starting one takes longer than most calls.
+side is `rdscsi.host.callee`. Starting a callee takes longer than most calls: an idle one is kept, and who holds a
+device makes all calls through the one that holds it.
 """
 
 import json
@@ -9,6 +10,7 @@ import socket
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Protocol, TypeAlias
 
@@ -29,6 +31,10 @@ _SCRIPT = Path(__file__).with_name("callee.py")
 
 Plain: TypeAlias = "str | int | list[int]"
 Reply: TypeAlias = "bool | int | str | list[Reply] | dict[str, Reply] | None"
+
+
+_holding: "ContextVar[_Callee | None]" = ContextVar("holding", default=None)
+"""The callee that holds a device for this task."""
 
 
 class Make(Protocol):
@@ -81,12 +87,16 @@ class Calls:
     def __init__(self, processes: Processes) -> None:
         self._processes = processes
         self._idle: list[_Callee] = []
+        self._at_hold: set[_Callee] = set()
 
     async def make(self, name: str, *arguments: Plain, deadline: float = CALL_SECONDS) -> Reply:
         """Make one call of `rdscsi.host.callee`.
 
         Raises OSError as the call did, and OutcomeUnknown when it did not return within the deadline.
         """
+        own = _holding.get()
+        if own is not None and own in self._at_hold and own.in_step:
+            return await self._ask(own, name, arguments, deadline)
         async with self._callee() as callee:
             return await self._ask(callee, name, arguments, deadline)
 
@@ -95,7 +105,8 @@ class Calls:
         """Hold a block device open around the body: meanwhile its name and number mean this device and no other.
 
         The body gets a way to make calls by the process that holds it. Raises as `make`, with ENODEV when the path has
-        another number.
+        another number. Whatever other call of this task hangs meanwhile, the device is not held any more, and that way
+        raises OutcomeUnknown.
         """
         async with self._callee() as callee:
             await self._ask(callee, "hold", (path, *number), deadline)
@@ -103,9 +114,13 @@ class Calls:
             async def make(name: str, *arguments: Plain, deadline: float = CALL_SECONDS) -> Reply:
                 return await self._ask(callee, name, arguments, deadline)
 
+            token = _holding.set(callee)
+            self._at_hold.add(callee)
             try:
                 yield make
             finally:
+                self._at_hold.discard(callee)
+                _holding.reset(token)
                 # A callee that is cut short, here or before, is given up, and the kernel closes what it held.
                 if callee.in_step:
                     await self._ask(callee, "release", (), CALL_SECONDS)
@@ -145,6 +160,8 @@ class Calls:
 
     async def _ask(self, callee: _Callee, name: str, arguments: tuple[Plain, ...], deadline: float) -> Reply:
         about = " ".join((name, *map(str, arguments[:1])))
+        if not callee.in_step:
+            raise OutcomeUnknown(f"{about}: not made, as the process that should make it hangs in another call")
         try:
             with trio.fail_after(deadline):
                 return await callee.ask(name, arguments)

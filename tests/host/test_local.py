@@ -7,9 +7,11 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trio
+import trio.testing
 
 from rdscsi import names
 from rdscsi.errors import CommandFailed, DeviceUnavailable, NotPermittedNow, NotSupported, OutcomeUnknown
@@ -262,6 +264,44 @@ async def test_a_call_that_hangs_while_a_device_is_held_confuses_no_other(tmp_pa
                 async with calls.holding(loop.path, loop.number, deadline=10):
                     await trio.sleep_forever()
             assert calls._idle == []
+            assert await calls.make("canonical", "/z") == "/z"
+    finally:
+        loops.detach(loop)
+
+
+@pytest.mark.root
+async def test_who_holds_a_device_makes_calls_by_the_process_that_holds_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file, pipe = tmp_path / "disk", tmp_path / "pipe"
+    with file.open("wb") as opened:
+        opened.truncate(MIB)
+    os.mkfifo(pipe)
+    loop = loops.attach(file, "rdscsi-test-of-calls")
+    started: list[object] = []
+    start = Calls._start
+
+    async def counted(self: Calls) -> Any:
+        started.append(self)
+        return await start(self)
+
+    monkeypatch.setattr(Calls, "_start", counted)
+    try:
+        async with open_calls(Processes()) as calls, calls.holding(loop.path, loop.number, deadline=10) as make:
+            assert await calls.make("canonical", "/x") == "/x"
+            assert len(started) == 1
+            async with trio.open_nursery() as nursery:
+
+                async def hang() -> None:
+                    with pytest.raises(OutcomeUnknown):
+                        await calls.make("write", str(pipe), "x", deadline=0.3)
+
+                nursery.start_soon(hang)
+                await trio.testing.wait_all_tasks_blocked()
+                assert await calls.make("canonical", "/y") == "/y"  # beside it, by another process
+            assert len(started) == 2
+            with pytest.raises(OutcomeUnknown, match="hangs in another call"):
+                await make("canonical", "/z")
             assert await calls.make("canonical", "/z") == "/z"
     finally:
         loops.detach(loop)
