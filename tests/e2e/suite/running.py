@@ -2,6 +2,7 @@
 
 import concurrent.futures
 import json
+import os
 import secrets
 import subprocess
 import sys
@@ -75,6 +76,7 @@ def run(world: World, chosen: Sequence[str], tell: Callable[[str], None]) -> boo
     tell(f"resident MiB: {this.measured['resident MiB']}")
     if not chosen:
         _check_chart(this)
+        _check_api(this)
         _check_rights(this)
     _write(this)
     _summary(this)
@@ -164,9 +166,19 @@ def _check_chart(this: Run) -> None:
     this.tell(f"manifests: {fresh or 'fresh'}; without a registry of the sidecars: {'refused' if well else said[:500]}")
 
 
-def _output(*line: str) -> str:
+def _check_api(this: Run) -> None:
+    """Whether an API server of these programs keeps what the driver relies on, and its fakes say of it."""
+    began, contract = time.monotonic(), str(ROOT / "tests" / "kube" / "test_lease_contract.py")
+    line = (sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--tb=short", contract)
+    wrong = _output(*line, RDSCSI_KUBE_PROGRAMS=str(this.world.programs))
+    this.cases.append(Case("api_contract", "failed" if wrong else "passed", wrong, time.monotonic() - began))
+    this.tell(f"the API server's contract: {wrong[-2000:] or 'kept'}")
+
+
+def _output(*line: str, **environment: str) -> str:
     """What a command prints, empty when its status is 0."""
-    done = subprocess.run(line, capture_output=True, text=True, check=False, timeout=120)
+    own = {**os.environ, **environment}
+    done = subprocess.run(line, capture_output=True, text=True, check=False, timeout=120, cwd=ROOT, env=own)
     return (done.stdout + done.stderr).strip() if done.returncode else ""
 
 
