@@ -23,7 +23,11 @@ MOST_BYTES = 4 << 20
 _READ_BYTES = 65536
 
 
-class Conflict(ClusterUnavailable):
+class Refused(ClusterUnavailable):
+    """The API server is there and says no to this very request (a status from 400 on); nothing was changed for it."""
+
+
+class Conflict(Refused):
     """Somebody else has created or changed the object meanwhile; nothing was changed for this request."""
 
 
@@ -63,8 +67,8 @@ class ApiServer:
     async def patch(self, *path: str, body: Mapping[str, object]) -> Mapping[str, object] | None:
         """Merge a patch (RFC 7396) into the object at a path; return it as it is now, None when there is none.
 
-        Raises Conflict when the patch names a `resourceVersion` that is not the latest, and ClusterUnavailable as
-        `create`, also (422) when it names a `uid` that is not the object's.
+        Raises Conflict when the patch names a `resourceVersion` that is not the latest, Refused when it names a `uid`
+        that is not the object's (422) or somebody denies it, and ClusterUnavailable as `create`.
         """
         return await self._asked("PATCH", _target(path), json.dumps(body).encode(), "application/merge-patch+json")
 
@@ -87,6 +91,8 @@ class ApiServer:
             return None
         if status == 409:
             raise Conflict(f"{told}: {answer[:200]!r}")
+        if 400 <= status < 500 and status != 429:  # 429: it has too much to do, whatever it is asked
+            raise Refused(f"{told}: status {status}: {answer[:200]!r}")
         if status not in (200, 201):
             raise ClusterUnavailable(f"{told}: status {status}: {answer[:200]!r}")
         return _object(target, answer)

@@ -16,8 +16,8 @@ import structlog
 import trio
 
 from rdscsi import names
-from rdscsi.errors import ClusterUnavailable, DriverError
-from rdscsi.kube.api import Conflict
+from rdscsi.errors import ClusterUnavailable, DriverError, JournalFailed
+from rdscsi.kube.api import Conflict, Refused
 from rdscsi.kube.lists import Lists, at, find
 from rdscsi.model import Snapshot, SnapshotPage, SnapshotQuery
 
@@ -53,24 +53,34 @@ class Contents:
         while True:
             try:
                 await self.look()
+            except JournalFailed:
+                raise
+            except DriverError as error:  # standing by, or looking through the appliance first: nothing is proven now
+                _log.debug("snapshots are not annotated now", reason=str(error))
             except Exception:  # noqa: BLE001 - a bug here must not end the process that serves everybody
                 _log.exception("VolumeSnapshotContents are not annotated: this is a bug of the driver")
             await trio.sleep(LOOK_SECONDS)
 
     async def look(self) -> None:
-        """Do what there is to do now; the API server is asked only where a snapshot is not known to be told of."""
+        """Do what there is to do now; the API server is asked only where a snapshot is not known to be told of.
+
+        Raises what listing raises; then nothing is asked or written. So only who leads writes.
+        """
+        known = {one.snapshot_id: one for one in await self._listed() if one.ready}
         if trio.current_time() >= self._afresh_at:
             self._afresh_at = trio.current_time() + AFRESH_SECONDS
             self._settled.clear()  # somebody may have made another object for it, or changed this one
-        try:
-            known = {one.snapshot_id: one for one in await self._listed()}
-        except DriverError:
-            return  # standing by, or looking through the appliance first: nothing is proven now
         self._settled &= known.keys()
         missing = {key: one for key, one in known.items() if key not in self._settled}
-        if missing.keys() <= self._left and trio.current_time() < self._try_at:
+        news = not missing.keys() <= self._left
+        if not missing or not (news or trio.current_time() >= self._try_at):
             return
-        await self._tried(missing)
+        self._pause = LOOK_SECONDS if news else min(2 * self._pause, LONGEST_PAUSE)
+        try:
+            await self._tried(missing)
+        finally:
+            self._left = missing.keys() - self._settled
+            self._try_at = trio.current_time() + self._pause
 
     async def _listed(self) -> list[Snapshot]:
         found, token = list[Snapshot](), ""
@@ -81,20 +91,17 @@ class Contents:
                 return found
 
     async def _tried(self, missing: Mapping[str, Snapshot]) -> None:
-        self._pause = min(2 * self._pause, LONGEST_PAUSE) if missing.keys() <= self._left else LOOK_SECONDS
+        """Annotate what can be; the log says once why the rest cannot."""
         try:
-            if missing:
-                await self._annotate(missing)
+            await self._annotate(missing)
             self._told = ""
         except ClusterUnavailable as error:
             if str(error) != self._told:
                 self._told = str(error)
                 _log.warning("VolumeSnapshotContents are not annotated now", reason=self._told)
-        self._left = missing.keys() - self._settled
-        self._try_at = trio.current_time() + self._pause
 
     async def _annotate(self, missing: Mapping[str, Snapshot]) -> None:
-        """Raises ClusterUnavailable; what was annotated until then is."""
+        """Raises ClusterUnavailable; what was annotated until then is. An object that is refused holds up no other."""
         ours: list[tuple[str, Mapping[str, object]]] = []
 
         def note(content: object) -> None:
@@ -102,21 +109,31 @@ class Contents:
                 ours.append((handle, at(content, "metadata")))
 
         await find(self._api, *CONTENTS, kind="VolumeSnapshotContentList", query={}, wanted=note)
+        refused: dict[str, Refused] = {}  # by handle, which several objects may name
         for handle, metadata in ours:
-            wanted, there = annotations(missing[handle]), metadata.get("annotations")
-            if not isinstance(there, dict) or any(there.get(key) != value for key, value in wanted.items()):
-                if not await self._written(metadata, wanted):
-                    continue
-                _log.info("VolumeSnapshotContent annotated", name=metadata.get("name"), snapshot_id=handle)
-            self._settled.add(handle)
+            try:
+                if await self._written(missing[handle], metadata):
+                    self._settled.add(handle)
+            except Refused as error:
+                refused[handle] = error
+        self._settled -= refused.keys()
+        for why in refused.values():
+            if not isinstance(why, Conflict):  # those are looked at again, and soon
+                raise why
 
-    async def _written(self, metadata: Mapping[str, object], wanted: Mapping[str, str]) -> bool:
-        """Patch the very object that was seen; False when it was deleted, changed or made anew since."""
+    async def _written(self, snapshot: Snapshot, metadata: Mapping[str, object]) -> bool:
+        """Bring one object up to date; False when it was deleted meanwhile. Raises ClusterUnavailable.
+
+        It is the very object that was seen: Conflict when it was changed or made anew since.
+        """
+        wanted, there = annotations(snapshot), metadata.get("annotations")
+        if isinstance(there, dict) and wanted.items() <= there.items():
+            return True
         changed = {"metadata": {"resourceVersion": metadata.get("resourceVersion"), "annotations": wanted}}
-        try:
-            return await self._api.patch(*CONTENTS, str(metadata.get("name")), body=changed) is not None
-        except Conflict:
+        if await self._api.patch(*CONTENTS, str(metadata.get("name")), body=changed) is None:
             return False
+        _log.info("VolumeSnapshotContent annotated", name=metadata.get("name"), snapshot_id=snapshot.snapshot_id)
+        return True
 
 
 def annotations(snapshot: Snapshot) -> dict[str, str]:

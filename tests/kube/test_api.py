@@ -12,6 +12,7 @@ import trio
 
 from rdscsi.errors import ClusterUnavailable, SettingsInvalid
 from rdscsi.kube import ApiServer, in_cluster
+from rdscsi.kube.api import Conflict, Refused
 
 
 @asynccontextmanager
@@ -66,6 +67,24 @@ async def test_a_patch_is_told_to_be_a_merge_patch(tmp_path: Path) -> None:
         await api.patch("api", "v1", "nodes", "a", body={"metadata": {}})
     assert [(request.method, request.target) for request in seen] == [(b"PATCH", b"/api/v1/nodes/a")]
     assert dict(seen[0].headers)[b"content-type"] == b"application/merge-patch+json"
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [
+        (400, Refused),
+        (403, Refused),
+        (409, Conflict),
+        (422, Refused),
+        (429, ClusterUnavailable),
+        (503, ClusterUnavailable),
+    ],
+)
+async def test_a_no_is_told_from_no_answer(tmp_path: Path, status: int, kind: type[ClusterUnavailable]) -> None:
+    async with serving(tmp_path, response(status, b"{}"), []) as api:
+        with pytest.raises(ClusterUnavailable) as caught:
+            await api.patch("api", "v1", "nodes", "a", body={})
+    assert type(caught.value) is kind
 
 
 async def test_what_is_not_there_is_none(tmp_path: Path) -> None:

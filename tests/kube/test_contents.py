@@ -3,18 +3,24 @@
 import json
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 import trio
+from csi_logs import captured
 from trio.testing import MockClock
 
 from rdscsi import names
-from rdscsi.errors import ClusterUnavailable, InventoryIncomplete
-from rdscsi.kube.api import Conflict
-from rdscsi.kube.contents import AFRESH_SECONDS, CONTENTS, CREATED, LOOK_SECONDS, SIZE, SOURCE, Contents
+from rdscsi.errors import ClusterUnavailable, InventoryIncomplete, JournalFailed
+from rdscsi.kube.api import Conflict, Refused
+from rdscsi.kube.contents import AFRESH_SECONDS, CONTENTS, CREATED, LOOK_SECONDS, SIZE, SOURCE, Contents, annotations
+from rdscsi.kube.lease import Lease, open_lease
 from rdscsi.kube.lists import PAGE
-from rdscsi.model import Snapshot, SnapshotPage, SnapshotQuery
+from rdscsi.model import Snapshot, SnapshotPage, SnapshotQuery, SnapshotRequest
+from rdscsi.testing.leases import LeaseClient, LeaseServer
+from rdscsi.testing.orchestrator import wish
+from rdscsi.testing.world import Process, open_world
 
 FIRST = Snapshot("rds/swrs4eg-aaaaaaaaaaaaaaaaaaaaaaaa", "rds/vwrs4eg-bbbbbbbbbbbbbbbbbbbbbbbb", 1 << 30, 1767225600.7)
 SECOND = replace(FIRST, snapshot_id="rds/swrs4eg-cccccccccccccccccccccccc", created_at=1767225661.0)
@@ -22,13 +28,17 @@ TOLD = {SOURCE: FIRST.source_volume_id, SIZE: str(1 << 30), CREATED: "2026-01-01
 
 
 class Cluster:
-    """Contents as the API server holds them, and merge patches as it applies them; `error` is raised instead."""
+    """Contents as the API server holds them, and merge patches as it applies them.
+
+    `error` is raised instead of any answer; patches of `denied` objects are refused, as an admission webhook does it.
+    """
 
     def __init__(self, *contents: dict[str, Any]) -> None:
         self.contents = {one["metadata"]["name"]: one for one in contents}
         self.lists = 0
         self.patched: list[str] = []
         self.error: Exception | None = None
+        self.denied: set[str] = set()
         self.installed = True
 
     async def get(self, *path: str, query: Mapping[str, str] | None = None) -> Mapping[str, object] | None:
@@ -53,7 +63,10 @@ class Cluster:
             return None
         if patch["resourceVersion"] != content["metadata"]["resourceVersion"]:
             raise Conflict("the object has been modified")
+        if path[-1] in self.denied:
+            raise Refused(f"{path[-1]}: status 403: denied")
         content["metadata"].setdefault("annotations", {}).update(patch["annotations"])
+        content["metadata"]["resourceVersion"] += "0"
         self.patched.append(path[-1])
         return content
 
@@ -174,8 +187,11 @@ async def test_where_the_objects_are_not_installed_they_are_looked_for_now_and_t
     cluster = Cluster(content("a", FIRST.snapshot_id))
     cluster.installed = False
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(Contents(cluster, Listed(FIRST)).keep)
-        await trio.sleep(1800)
+        with captured("info") as logged:
+            nursery.start_soon(Contents(cluster, Listed(FIRST)).keep)
+            await trio.sleep(1800)
+        assert [one["level"] for one in logged.records()] == ["warning"]
+        assert "there is no such list" in logged.text
         assert cluster.lists < 10
         cluster.installed = True
         await trio.sleep(601)
@@ -213,3 +229,118 @@ async def test_an_object_that_is_changed_before_the_patch_is_read_again(autojump
     cluster.get = get  # type: ignore[method-assign]  # nothing comes between any more
     await looks(contents, 60)
     assert cluster.annotations("a") == TOLD
+
+
+async def test_an_object_that_is_refused_holds_up_no_other(autojump_clock: MockClock) -> None:
+    cluster = Cluster(content("a", FIRST.snapshot_id), content("b", SECOND.snapshot_id))
+    cluster.denied = {"a"}
+    async with trio.open_nursery() as nursery:
+        with captured("info") as logged:
+            nursery.start_soon(Contents(cluster, Listed(FIRST, SECOND)).keep)
+            await trio.sleep(1800)
+        assert cluster.patched == ["b"]
+        assert cluster.lists < 10
+        assert [one["level"] for one in logged.records()] == ["info", "warning"]
+        cluster.denied = set()
+        await trio.sleep(601)
+        assert cluster.annotations("a") == TOLD
+        nursery.cancel_scope.cancel()
+
+
+async def test_of_two_objects_of_one_snapshot_the_one_that_is_refused_is_tried_again(autojump_clock: MockClock) -> None:
+    cluster = Cluster(content("a", FIRST.snapshot_id), content("b", FIRST.snapshot_id))
+    cluster.denied = {"a"}
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(Contents(cluster, Listed(FIRST)).keep)
+        await trio.sleep(15)
+        cluster.denied = set()
+        await trio.sleep(100)
+        assert cluster.annotations("a") == cluster.annotations("b") == TOLD
+        nursery.cancel_scope.cancel()
+
+
+async def test_an_object_that_is_deleted_before_the_patch_is_let_go(autojump_clock: MockClock) -> None:
+    cluster = Cluster(content("a", FIRST.snapshot_id), content("b", SECOND.snapshot_id))
+    get = cluster.get
+
+    async def deleting(*path: str, query: Mapping[str, str] | None = None) -> Mapping[str, object] | None:
+        page = await get(*path, query=query)
+        cluster.contents.pop("a", None)
+        return page
+
+    cluster.get = deleting  # type: ignore[method-assign]  # between the list and the patch
+    with captured("info") as logged:
+        await looks(Contents(cluster, Listed(FIRST, SECOND)), 600)
+    assert cluster.patched == ["b"]
+    assert [one["level"] for one in logged.records()] == ["info"]
+
+
+async def test_a_snapshot_that_a_person_must_look_at_first_is_not_told_of(autojump_clock: MockClock) -> None:
+    cluster = Cluster(content("a", FIRST.snapshot_id))
+    await looks(Contents(cluster, Listed(replace(FIRST, ready=False))), 60)
+    assert cluster.patched == []
+
+
+async def test_a_bug_is_not_met_again_and_again(autojump_clock: MockClock) -> None:
+    cluster = Cluster(content("a", FIRST.snapshot_id))
+    cluster.error = ZeroDivisionError("a bug")
+    with captured("info") as logged:
+        await looks(Contents(cluster, Listed(FIRST)), 1800)
+    assert 1 <= len(logged.records()) < 10
+
+
+async def test_a_journal_that_fails_ends_the_process(autojump_clock: MockClock) -> None:
+    listed = Listed(FIRST)
+    listed.error = JournalFailed("the disk is full")
+    with pytest.raises(JournalFailed):
+        await looks(Contents(Cluster(), listed), 60)
+
+
+async def taken(process: Process) -> Snapshot:
+    volume = await process.controller.create_volume(wish("pvc-1", 64 << 20))
+    return await process.controller.create_snapshot(SnapshotRequest("snap-1", volume.volume_id))
+
+
+async def test_a_crash_between_a_snapshot_and_its_annotations_loses_nothing(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    cluster = Cluster()
+    async with open_world(tmp_path) as world:
+        async with world.process() as process, trio.open_nursery() as nursery:
+            nursery.start_soon(Contents(cluster, process.controller.list_snapshots).keep)
+            snapshot = await taken(process)
+            cluster.contents["a"] = content("a", snapshot.snapshot_id)
+            world.crash()
+            await trio.lowlevel.checkpoint()
+        assert cluster.patched == []
+        async with world.process() as process:
+            await looks(Contents(cluster, process.controller.list_snapshots), 60)
+    assert cluster.annotations("a") == annotations(snapshot)
+    assert cluster.annotations("a")[SIZE] == str(64 << 20)
+    assert cluster.patched == ["a"]
+
+
+async def test_of_two_controllers_the_one_that_leads_writes(tmp_path: Path, autojump_clock: MockClock) -> None:
+    """The one that led has the snapshot in its journal, and does not even ask any more."""
+    server = LeaseServer()
+    way = LeaseClient(server)
+    one, two = Lease(way, "rdscsi", "controller", "one"), Lease(LeaseClient(server), "rdscsi", "controller", "two")
+    first, second = Cluster(), Cluster()
+    second.contents = first.contents
+    async with open_world(tmp_path) as world, open_lease(one), world.process(tmp_path / "1.db", lease=one) as former:
+        opened = world.process(tmp_path / "2.db", lease=two, ready=False)
+        async with open_lease(two), opened as latter, trio.open_nursery() as nursery:
+            nursery.start_soon(Contents(first, former.controller.list_snapshots).keep)
+            nursery.start_soon(Contents(second, latter.controller.list_snapshots).keep)
+            snapshot = await taken(former)
+            await trio.sleep(60)
+            assert second.lists == 0
+            way.up = False
+            await latter.wait_ready()
+            asked = first.lists
+            first.contents["a"] = content("a", snapshot.snapshot_id)
+            await trio.sleep(600)
+            assert (first.patched, second.patched) == ([], ["a"])
+            assert first.lists == asked
+            nursery.cancel_scope.cancel()
+    assert first.annotations("a") == annotations(snapshot)
