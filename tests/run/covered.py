@@ -23,7 +23,7 @@ WHOLE = (
     *(
         f"rdscsi/controller/{name}.py"
         for name in (
-            *("boots", "catalogue", "deletion", "erasing", "inventory", "judgement", "overtaken", "repairs"),
+            *("boots", "catalogue", "deletion", "erasing", "inventory", "judgement", "keeper", "overtaken", "repairs"),
             *("requests", "settling", "snapshot_inventory", "snapshot_resolving"),
         )
     ),
