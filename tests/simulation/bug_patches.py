@@ -16,10 +16,12 @@ from rdscsi.controller import (
     inventory,
     judgement,
     leadership,
+    repairs,
     settling,
 )
 from rdscsi.journal import changes, intents, operation
 from rdscsi.model import Volume
+from rdscsi.operations import Operations
 from rdscsi.routeros import device
 from rdscsi.testing.fast import program
 
@@ -301,3 +303,21 @@ def token_taken_back(patches: Patches) -> None:
         return None
 
     patches.put(leadership, "_yield", yield_)
+
+
+def cut_forgotten_by_a_repair(patches: Patches) -> None:
+    async def nobody(backend_: Any, volume_id: str) -> dict[str, Any]:
+        return {}
+
+    patches.put(repairs, "_cut_meanwhile", nobody)
+
+
+def size_not_told_by_a_repair(patches: Patches) -> None:
+    async def as_it_is(backend_: Any, record: Any, entry: Any) -> Any:
+        return entry
+
+    patches.put(expansion, "tell_size", as_it_is)
+
+
+def closed_though_nobody_waits(patches: Patches) -> None:
+    patches.put(Operations, "waited_for", lambda self, subject: True)

@@ -221,6 +221,9 @@ BUGS: Mapping[str, Bug] = {
             bug_patches.refused_expansion_not_undone,
             Call("expand", _struck(Where.STATEMENT, 1, What.REFUSED, 2)),
         ),
+        Bug("cut forgotten by a repair", bug_patches.cut_forgotten_by_a_repair, Seed(910595)),
+        Bug("size not told by a repair", bug_patches.size_not_told_by_a_repair, Seed(2000847, "copies")),
+        Bug("closed though nobody waits", bug_patches.closed_though_nobody_waits, Life("left alone and unclaimed")),
         Bug("led without the Lease", bug_patches.led_without_the_lease, Seed(0, "duet")),
         Bug("token taken back", bug_patches.token_taken_back, Seed(3, "duet")),
     )

@@ -1,6 +1,7 @@
 """Lives of a volume whose every step is compared with a law that no invariant of a settled world can see."""
 
 import itertools
+import random
 import tempfile
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
@@ -10,11 +11,12 @@ from pathlib import Path
 import trio
 import trio.testing
 
+from rdscsi import names
 from rdscsi.errors import NotFinal, NotPermittedNow
-from rdscsi.model import VolumeCapability
+from rdscsi.model import Claim, VolumeCapability
 from rdscsi.simulator import ApplianceOptions, Behaviour, PoolOptions
 from rdscsi.simulator.faults import Fault
-from rdscsi.testing.orchestrator import BLOCK, FILESYSTEM, NODE_A, NODE_B, attach, settle, wish
+from rdscsi.testing.orchestrator import BLOCK, FILESYSTEM, NODE_A, NODE_B, Cluster, attach, settle, wish
 from rdscsi.testing.schedules import FLUSH
 from rdscsi.testing.world import OPTIONS, Process, World, in_memory, open_world
 
@@ -218,10 +220,23 @@ async def restored_before_the_next_inventory_is_due(world: World) -> list[str]:
     return wrong
 
 
+async def left_alone_and_unclaimed(world: World) -> list[str]:
+    """Law 5 and docs/adr/0006: nobody was told of the volume, so that nobody has it, and nobody claims it."""
+    world.claims = Cluster(dice=random.Random(1), away=0.0)
+    world.delay = lambda _: 1.0
+    async with world.process() as process:
+        with trio.move_on_after(0.5):
+            await process.controller.create_volume(wish("pvc-1", claim=Claim("default", "data")))
+        await trio.sleep(world.options.abandon_after + 120)
+    left = [slot for slot in world.machine.items() if slot.startswith(names.KIND_VOLUME)]
+    return [f"{left}: nobody was told of it, nobody claims it, and it stays"] if left else []
+
+
 LIVES: Mapping[str, Lives] = {
     "late by 5 s": _late(5.0),
     "late by 200 s": _late(200.0),
     "a dead process changes nothing": a_dead_process_changes_nothing,
+    "left alone and unclaimed": left_alone_and_unclaimed,
     "rebuilt from the tags": rebuilt_from_the_tags,
     "restored before the next inventory is due": restored_before_the_next_inventory_is_due,
 } | {
