@@ -11,11 +11,16 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import cast
 
+import trio
+
 from rdscsi.host.calls import Calls
 from rdscsi.host.ports import Connection
 from rdscsi.model import Portal
 
 FABRICS = Path("/dev/nvme-fabrics")
+
+AT_ONCE = 8
+"""Connections that are begun at once to one address: each waits in the kernel, in a process of 9 MiB."""
 
 _INSTANCE = re.compile(r"instance=([0-9]+)", re.ASCII)
 _VALUE = re.compile(r"[!-+\--~]+", re.ASCII)  # printable, without blanks and the comma that ends a value
@@ -80,14 +85,17 @@ class Fabrics:
         self._calls = calls
         self._sys_root = sys_root
         self._fabrics = fabrics
+        self._turns: dict[str, trio.CapacityLimiter] = {}
 
     async def connect(self, connection: Connection, portal: Portal, *, deadline: float, duplicate: bool = False) -> str:
         """Connect to one portal; return the new controller's name.
 
-        Raises OSError with the kernel's own number, and OutcomeUnknown when it does not answer within the deadline.
+        Only AT_ONCE at a time to one address; the deadline begins when it is its turn. Raises OSError with the kernel's
+        own number, and OutcomeUnknown when it does not answer within the deadline.
         """
         options = render_options(connection, portal, duplicate=duplicate)
-        answer = cast("str", await self._calls.make("exchange", str(self._fabrics), options, deadline=deadline))
+        async with self._turns.setdefault(portal.traddr, trio.CapacityLimiter(AT_ONCE)):
+            answer = cast("str", await self._calls.make("exchange", str(self._fabrics), options, deadline=deadline))
         instance = _INSTANCE.search(answer)
         if instance is None:
             raise OSError(errno.EPROTO, f"the kernel answered {answer!r}")

@@ -5,9 +5,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import trio
+from trio.testing import wait_all_tasks_blocked
 
 from rdscsi import names
-from rdscsi.host.fabrics import Fabrics, meaning, render_options
+from rdscsi.host.calls import Plain, Reply
+from rdscsi.host.fabrics import AT_ONCE, Fabrics, meaning, render_options
 from rdscsi.host.ports import Connection
 from rdscsi.model import Portal, Tuning
 from rdscsi.testing.sysfs import KernelCalls, NvmeTree
@@ -60,3 +63,36 @@ async def test_an_answer_that_cannot_be_read_is_an_error(tmp_path: Path) -> None
 def test_a_number_without_a_meaning_keeps_the_systems_words() -> None:
     assert meaning(OSError(errno.EPERM, "Operation not permitted")) == "Operation not permitted (EPERM)"
     assert "modprobe nvme-tcp" in meaning(OSError(errno.ENOENT, "No such file or directory"))
+
+
+async def test_many_connect_to_one_portal_in_turn_and_hold_up_no_other(tmp_path: Path) -> None:
+    """Each that waits in the kernel is a process; a portal that swallows everything delays its own volumes alone."""
+    calls = KernelCalls(NvmeTree(tmp_path / "sys"))
+    fabrics = Fabrics(calls)
+    answer, answered = trio.Event(), list[str]()
+    waiting = most = 0
+
+    async def make(name: str, *arguments: Plain, deadline: float = 0.0) -> Reply:
+        nonlocal waiting, most
+        waiting += 1
+        most = max(most, waiting)
+        if "traddr=192.0.2.1," in str(arguments[1]):
+            await answer.wait()
+        waiting -= 1
+        return f"instance={len(answered)},cntlid=1"
+
+    calls.make = make  # type: ignore[method-assign]
+
+    async def connect(portal: Portal) -> None:
+        answered.append(await fabrics.connect(CONNECTION, portal, deadline=1))
+
+    async with trio.open_nursery() as nursery:
+        for _ in range(3 * AT_ONCE):
+            nursery.start_soon(connect, PORTALS[0])
+        await wait_all_tasks_blocked()
+        assert (waiting, answered) == (AT_ONCE, [])
+        await connect(Portal("192.0.2.2", 4420))
+        assert len(answered) == 1
+        answer.set()
+    assert len(answered) == 3 * AT_ONCE + 1
+    assert most == AT_ONCE + 1
