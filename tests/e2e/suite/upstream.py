@@ -4,50 +4,108 @@ What is left out, by `SKIP` and by the capabilities of upstream.yaml: Slow and S
 (they stop kubelet over SSH), those of Windows, and every spec that asks for an image beside agnhost and busybox.
 """
 
+import concurrent.futures
 import os
 import re
 import subprocess
-from collections.abc import Callable
+import sys
+from collections import Counter
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 from cluster import build, catalogue, images
 from cluster.node import SPARE_TAINT
-from cluster.places import ARTEFACTS
+from cluster.places import ARTEFACTS, ROOT
 from cluster.programs_in import command
 from cluster.world import World
+
+sys.path.insert(0, str(ROOT / "tests" / "run"))
+
+from junit import Case, read
 
 FOCUS = "External.Storage"
 SKIP = r"\[Slow\]|\[Serial\]|\[Disruptive\]|\[Feature:Windows\]|ntfs"
 SECONDS = 3600.0
 _REGISTRY = "e2e.test/upstream"
 _WANTED = ("agnhost", "busybox")
+_OTHERS = "skipped"
+"""What the report says of specs that the focus does not select."""
+
+
+SHARDS = (
+    (rf"{FOCUS}.*Dynamic PV .default fs", ""),
+    (rf"{FOCUS}.*Dynamic PV .(block|filesystem|ext|immediate|delayed)", ""),
+    (FOCUS, r"Dynamic PV \("),
+)
+"""What each of the processes that run at once focuses on, and skips: one alone would wait most of its time."""
 
 
 def run(world: World, focus: str, tell: Callable[[str], None]) -> bool:
     """Run the specs that the focus selects; whether all passed. Raises BuildFailed or CalledProcessError."""
     program = build.build_optional(build.UPSTREAM)
-    names = _image_names(program, world.state.directory)
-    archives = [_archive(world, name, names[name]) for name in _WANTED]
+    wanted = _images(program, world.state.directory)
+    archives = [_archive(world, short, name) for name, short in wanted.items()]
     for one in world.nodes:
         images.load(one, archives)
-    tell(f"the upstream suite's images are loaded: {', '.join(names[name] for name in _WANTED)}")
+    tell(f"the upstream suite's images are loaded: {', '.join(wanted)}")
     ARTEFACTS.mkdir(exist_ok=True)
+    shards = ((focus, ""),) if focus else SHARDS
+    with concurrent.futures.ThreadPoolExecutor(len(shards)) as pool:
+        work = partial(_run_shard, world, program)
+        codes = list(pool.map(work, range(len(shards)), shards))
+    cases = [case for number in range(len(shards)) for case in read(_report(number))]
+    _tell_cases(cases, tell)
+    return not any(codes)
+
+
+def _run_shard(world: World, program: Path, number: int, shard: tuple[str, str]) -> int:
+    """Run one process of the suite; its status. What it says is kept beside its report."""
+    focus, skip = shard
     flags = (
         f"-kubeconfig={world.state.kubeconfig}",
         f"-storage.testdriver={Path(__file__).with_name('upstream.yaml')}",
         "-provider=local",
-        f"-ginkgo.focus={focus or FOCUS}",
-        f"-ginkgo.skip={SKIP}",
+        f"-ginkgo.focus={focus}",
+        f"-ginkgo.skip={'|'.join(filter(None, (SKIP, skip)))}",
         "-ginkgo.no-color",
         f"-ginkgo.timeout={SECONDS:g}s",
-        f"-ginkgo.junit-report={ARTEFACTS / 'e2e-upstream.xml'}",
+        f"-ginkgo.junit-report={_report(number)}",
         "-num-nodes=2",
         f"-non-blocking-taints={SPARE_TAINT['key']}",  # else it waits for the spare node to take any pod
     )
     line = command(world.namespace, str(program), *flags, network_only=True)
     environment = {**os.environ, "KUBE_TEST_REPO_LIST": str(_repositories(world.state.directory))}
-    done = subprocess.run(line, check=False, env=environment, timeout=SECONDS + 60, cwd=world.state.directory)
-    return done.returncode == 0
+    with _report(number).with_suffix(".log").open("wb") as log:
+        done = subprocess.run(
+            line,
+            stdout=log,
+            stderr=log,
+            check=False,
+            env=environment,
+            timeout=SECONDS + 60,
+            cwd=world.state.directory,
+        )
+    return done.returncode
+
+
+def _report(number: int) -> Path:
+    return ARTEFACTS / f"e2e-upstream-{number}.xml"
+
+
+def _tell_cases(cases: Sequence[Case], tell: Callable[[str], None]) -> None:
+    """Say what ran, what failed, and what was left out for which reason; what no shard was to run is not told."""
+    ran = [case for case in cases if case.state != "skipped"]
+    left = Counter(
+        case.why.partition("\n")[0][:160] for case in cases if case.state == "skipped" and case.why != _OTHERS
+    )
+    for case in ran:
+        if case.state == "failed":
+            tell(f"failed: {case.name}: {case.why.partition(chr(10))[0][:300]}")
+    for why, count in left.most_common():
+        tell(f"left out {count}: {why}")
+    failed = sum(case.state == "failed" for case in ran)
+    tell(f"upstream: {len(ran) - failed} passed, {failed} failed, {left.total()} left out by the suite itself")
 
 
 def _repositories(directory: Path) -> Path:
@@ -57,12 +115,12 @@ def _repositories(directory: Path) -> Path:
     return path
 
 
-def _image_names(program: Path, directory: Path) -> dict[str, str]:
-    """The full names of the images that the suite uses, by their short ones."""
+def _images(program: Path, directory: Path) -> dict[str, str]:
+    """The short names of the images that the suite uses and that are made here, by the full ones: several versions."""
     environment = {**os.environ, "KUBE_TEST_REPO_LIST": str(_repositories(directory))}
     done = subprocess.run((str(program), "-list-images"), capture_output=True, text=True, check=True, env=environment)
     found = re.findall(rf"^({_REGISTRY}/([a-z-]+):\S+)$", done.stdout, re.M)
-    return {short: full for full, short in found}
+    return {full: short for full, short in found if short in _WANTED}
 
 
 def _archive(world: World, short: str, name: str) -> Path:
