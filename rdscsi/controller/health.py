@@ -40,8 +40,7 @@ async def get(backend: Backend, volume_id: str) -> VolumeHealth:
     if record.state != "ready":
         raise OperationPending(f"{volume_id} is {record.state}")
     entry = await backend.look_at(slot, record.backing)
-    changing = volume_id in await _changing(backend)
-    return VolumeHealth(volume_id, problems(record, entry, backend.space.pool, changing=changing))
+    return VolumeHealth(volume_id, _seen(backend, record, entry, changing=volume_id in await _changing(backend)))
 
 
 async def page(backend: Backend, max_entries: int, starting_token: str) -> VolumeHealthPage:
@@ -71,18 +70,25 @@ async def _changing(backend: Backend) -> set[str]:
 
 def _remembered(backend: Backend, record: VolumeRecord, *, changing: bool) -> VolumeHealth:
     entry = backend.catalogue.entry(record.slot)
-    pool = backend.space.pool
     if entry.suspect:  # a line is on its way there: what was seen before it is no news
-        return VolumeHealth(record.volume_id, (*_of_record(record, None), *_of_pool(pool)))
-    return VolumeHealth(record.volume_id, problems(record, entry, pool, changing=changing))
+        return VolumeHealth(record.volume_id, (*_of_record(record, None), *_of_pool(backend.space.pool)))
+    return VolumeHealth(record.volume_id, _seen(backend, record, entry, changing=changing))
 
 
-def problems(record: VolumeRecord, entry: Entry, pool: Pool | None, *, changing: bool) -> tuple[HealthProblem, ...]:
+def _seen(backend: Backend, record: VolumeRecord, entry: Entry, *, changing: bool) -> tuple[HealthProblem, ...]:
+    port = backend.options.portals[0].trsvcid
+    return problems(record, entry, backend.space.pool, port=port, changing=changing)
+
+
+def problems(
+    record: VolumeRecord, entry: Entry, pool: Pool | None, *, port: int, changing: bool
+) -> tuple[HealthProblem, ...]:
     """Say what is wrong with a ready volume of which `entry` was seen. Pure.
 
-    `changing`: an operation is open that may have left tag, export and size apart from each other.
+    `port`: the one that nodes connect to. `changing`: an operation is open that may have left tag, export and size
+    apart from each other.
     """
-    found = [*_of_record(record, entry), *_of_item(record, entry, changing=changing), *_of_pool(pool)]
+    found = [*_of_record(record, entry), *_of_item(record, entry, port=port, changing=changing), *_of_pool(pool)]
     return tuple({(one.status, one.reason): one for one in reversed(found)}.values())[::-1]
 
 
@@ -96,7 +102,7 @@ def _of_record(record: VolumeRecord, entry: Entry | None) -> Iterator[HealthProb
         yield HealthProblem(status, "Quarantined", f"{record.quarantine}; see rdscsi journal show {record.volume_id}")
 
 
-def _of_item(record: VolumeRecord, entry: Entry, *, changing: bool) -> Iterator[HealthProblem]:
+def _of_item(record: VolumeRecord, entry: Entry, *, port: int, changing: bool) -> Iterator[HealthProblem]:
     item, tag = entry.item, entry.tag
     there = record.backing in entry.backings
     if item is None:
@@ -111,7 +117,7 @@ def _of_item(record: VolumeRecord, entry: Entry, *, changing: bool) -> Iterator[
         yield _gone(record, f"the file of slot {record.slot}, {item.file_path}, is not on the appliance any more")
     elif tag.state is TagState.READY:
         if not changing:
-            yield from _of_export(item, tag)
+            yield from _of_export(item, tag, port)
         yield from _of_size(record, item, changing=changing)
         if item.mount_filesystem:
             said = f"RouterOS may mount the filesystem in it; /disk/set {record.slot} mount-filesystem=no"
@@ -131,7 +137,7 @@ def _gone(record: VolumeRecord, said: str) -> HealthProblem:
     return HealthProblem(status, "FileMissing", said)
 
 
-def _of_export(item: DiskItem, tag: Tag) -> Iterator[HealthProblem]:
+def _of_export(item: DiskItem, tag: Tag, port: int) -> Iterator[HealthProblem]:
     if tag.publication is None or not tag.active_nodes:
         if item.nvme_tcp_export:
             said = f"it is exported as {item.nvme_tcp_server_nqn} and published to nobody; it is cut off"
@@ -145,6 +151,10 @@ def _of_export(item: DiskItem, tag: Tag) -> Iterator[HealthProblem]:
     elif item.nvme_tcp_server_nqn != subnqn:
         said = f"it is published to {nodes} as {subnqn}, and exported as {item.nvme_tcp_server_nqn}; it is set right"
         yield HealthProblem(HealthStatus.INACCESSIBLE, "ExportRenamed", said)
+    elif item.nvme_tcp_server_port != port:
+        # Left as it is: only cutting it off could move it, and whoever is connected may be at work.
+        said = f"it is published to {nodes} and exported at port {item.nvme_tcp_server_port}; nodes connect to {port}"
+        yield HealthProblem(HealthStatus.INACCESSIBLE, "ExportMoved", f"{said}: set the port, or publish it anew")
 
 
 def _of_size(record: VolumeRecord, item: DiskItem, *, changing: bool) -> Iterator[HealthProblem]:

@@ -60,6 +60,7 @@ HERE = "[find where slot={slot}]"
 MEDDLINGS: dict[str, tuple[str, HealthStatus, str]] = {
     "export off": (f"/disk/set {HERE} nvme-tcp-export=no", INACCESSIBLE, "ExportMissing"),
     "another name": (f'/disk/set {HERE} nvme-tcp-server-nqn="nqn.2026-01.x:y"', INACCESSIBLE, "ExportRenamed"),
+    "another port": (f"/disk/set {HERE} nvme-tcp-server-port=4421", INACCESSIBLE, "ExportMoved"),
     "item removed": (f"/disk/remove {HERE}", INACCESSIBLE, "ItemMissing"),
     "item disabled": (f"/disk/disable {HERE}", INACCESSIBLE, "ItemDisabled"),
     "another comment": (f'/disk/set {HERE} comment="mine"', INACCESSIBLE, "SlotTaken"),
@@ -200,12 +201,12 @@ async def test_an_expansion_half_done_is_no_sickness(world: World, autojump_cloc
         assert record is not None
         entry = await backend.look_at(record.slot, record.backing)
         grown = _seen(entry, size=4 * MIB)
-        assert health.problems(record, grown, None, changing=True) == ()
-        [told] = health.problems(record, grown, None, changing=False)
+        assert health.problems(record, grown, None, port=4420, changing=True) == ()
+        [told] = health.problems(record, grown, None, port=4420, changing=False)
         assert (told.status, told.reason) == (DEGRADED, "SizeMismatch")
         for published, status in ((False, DEGRADED), (True, DATA_LOSS)):
             committed = replace(record, ever_published=published)
-            [told] = health.problems(committed, _seen(entry, size=MIB), None, changing=False)
+            [told] = health.problems(committed, _seen(entry, size=MIB), None, port=4420, changing=False)
             assert (told.status, told.reason) == (status, "SizeMismatch")
 
 
@@ -226,7 +227,7 @@ def _seen(entry: Entry, *, size: int) -> Entry:
 )
 def test_the_pools_own_words_decide(state: str, read_only: bool, reasons: list[str]) -> None:
     pool = Pool("pool1", "btrfs", "u", "l", "pool1", True, MIB, MIB, state, read_only=read_only)
-    found = health.problems(*_healthy(), pool, changing=False)
+    found = health.problems(*_healthy(), pool, port=4420, changing=False)
     assert [one.reason for one in found] == reasons
 
 
