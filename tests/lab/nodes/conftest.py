@@ -12,7 +12,7 @@ from lab.kernel import ensure_kernel
 from lab.nodes.program import ROOT
 from lab.nodes.volume import Volume
 from lab.nodes.world import World, open_world
-from rdscsi.csi.pb.csi.v1 import VolumeCapability
+from rdscsi.csi.pb.csi.v1 import VolumeCapability, VolumeContentSource
 from rdscsi.sandbox import calls
 
 collect_ignore_glob = [] if os.environ.get("LAB_BOOT") else ["*"]
@@ -49,8 +49,10 @@ def make_volume(world: World) -> Iterator[MakeVolume]:
     """Makes volumes; what a test leaves of them is taken off both nodes and deleted."""
     made: list[Volume] = []
 
-    def make(capability: VolumeCapability | None = None, size: int = 400 * MIB) -> Volume:
-        volume = Volume(world, f"pvc-{next(_numbers)}", capability or calls.filesystem("ext4"), size)
+    def make(
+        capability: VolumeCapability | None = None, size: int = 400 * MIB, source: VolumeContentSource | None = None
+    ) -> Volume:
+        volume = Volume(world, f"pvc-{next(_numbers)}", capability or calls.filesystem("ext4"), size, source)
         made.append(volume)
         return volume.create()
 

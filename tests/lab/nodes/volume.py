@@ -18,6 +18,7 @@ from rdscsi.csi.pb.csi.v1 import (
     NodeUnpublishVolumeRequest,
     NodeUnstageVolumeRequest,
     VolumeCapability,
+    VolumeContentSource,
 )
 from rdscsi.sandbox import calls
 from rdscsi.sandbox.client import CallFailed
@@ -34,6 +35,7 @@ class Volume:
     name: str
     capability: VolumeCapability
     size: int = 400 * MIB
+    source: VolumeContentSource | None = None
     volume_id: str = ""
     contexts: dict[str, dict[str, str]] = field(default_factory=dict)
 
@@ -41,6 +43,7 @@ class Volume:
 
     def create(self) -> "Volume":
         request = calls.create(self.name, self.size, self.capability)
+        request.volume_content_source = self.source
         answer = csi.settle(self.world.controller, lambda client: client.controller.create_volume, request)
         assert answer.volume is not None
         self.volume_id, self.size = answer.volume.volume_id, answer.volume.capacity_bytes
