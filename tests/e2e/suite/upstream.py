@@ -4,14 +4,12 @@ What is left out, by `SKIP` and by the capabilities of upstream.yaml: Slow and S
 (they stop kubelet over SSH), those of Windows, and every spec that asks for an image beside agnhost and busybox.
 """
 
-import concurrent.futures
 import os
 import re
 import subprocess
 import sys
 from collections import Counter
 from collections.abc import Callable, Sequence
-from functools import partial
 from pathlib import Path
 
 from cluster import build, catalogue, images
@@ -54,16 +52,20 @@ def run(world: World, focus: str, tell: Callable[[str], None]) -> bool:
     tell(f"the upstream suite's images are loaded: {', '.join(wanted)}")
     ARTEFACTS.mkdir(exist_ok=True)
     shards = ((focus, ""),) if focus else SHARDS
-    with concurrent.futures.ThreadPoolExecutor(len(shards)) as pool:
-        work = partial(_run_shard, world, program)
-        codes = list(pool.map(work, range(len(shards)), shards))
+    processes = [_start(world, program, number, shard) for number, shard in enumerate(shards)]
+    try:
+        codes = [process.wait(SECONDS + 60) for process in processes]
+    finally:
+        for process in processes:
+            process.kill()  # after Ctrl-C: it would go on against a cluster that is gone
+            process.wait()
     cases = [case for number in range(len(shards)) for case in read(_report(number))]
     _tell_cases(cases, tell)
     return not any(codes)
 
 
-def _run_shard(world: World, program: Path, number: int, shard: tuple[str, str]) -> int:
-    """Run one process of the suite; its status. What it says is kept beside its report."""
+def _start(world: World, program: Path, number: int, shard: tuple[str, str]) -> "subprocess.Popen[bytes]":
+    """Start one process of the suite. What it says is kept beside its report."""
     focus, skip = shard
     flags = (
         f"-kubeconfig={world.state.kubeconfig}",
@@ -80,16 +82,7 @@ def _run_shard(world: World, program: Path, number: int, shard: tuple[str, str])
     line = command(world.namespace, str(program), *flags, network_only=True)
     environment = {**os.environ, "KUBE_TEST_REPO_LIST": str(_repositories(world.state.directory))}
     with _report(number).with_suffix(".log").open("wb") as log:
-        done = subprocess.run(
-            line,
-            stdout=log,
-            stderr=log,
-            check=False,
-            env=environment,
-            timeout=SECONDS + 60,
-            cwd=world.state.directory,
-        )
-    return done.returncode
+        return subprocess.Popen(line, stdout=log, stderr=log, env=environment, cwd=world.state.directory)
 
 
 def _report(number: int) -> Path:
