@@ -43,7 +43,7 @@ async def test_a_change_that_comes_directly_before_the_line_wins(
                 retag(asking, "gen=2", "gen=3", "use=blank", "use=used")
             return await execute(body, deadline=deadline)
 
-        console.execute = meddled  # type: ignore[method-assign]
+        console.execute = meddled  # type: ignore[method-assign]  # directly before the line
         await patience(asking)
         assert len(changed) == 1
         assert (await the_create(process.journal)).state == "done"
@@ -80,7 +80,7 @@ async def test_what_was_given_up_goes_on_after_a_crash(
     before = holdings(asking.machine)
     await orphaned(asking)
     async with asking.process() as process:
-        asking.faults.add(fault, contains="/disk/remove", times=1)  # type: ignore[arg-type]
+        asking.faults.add(fault, contains="/disk/remove", times=1)  # type: ignore[arg-type]  # of the kinds that it knows
         while not cluster.asked:
             await trio.sleep(1)
         await trio.sleep(asking.settings.command_deadline + 1)

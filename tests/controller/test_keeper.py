@@ -32,7 +32,7 @@ async def test_an_inventory_that_a_reboot_overtakes_is_taken_anew(world: World, 
                 assert backend.reboots == 1
             return answer
 
-        backend.device.inventory = overtaken  # type: ignore[method-assign]
+        backend.device.inventory = overtaken  # type: ignore[method-assign]  # between its answer and its use
         await trio.sleep(world.options.refresh_every)
         assert known == [True, False]  # what was seen of the boot before is not taken for what there is
         assert taken[1] - taken[0] < world.options.refresh_every / 2

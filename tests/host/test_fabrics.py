@@ -81,7 +81,7 @@ async def test_many_connect_to_one_portal_in_turn_and_hold_up_no_other(tmp_path:
         waiting -= 1
         return f"instance={len(answered)},cntlid=1"
 
-    calls.make = make  # type: ignore[method-assign]
+    calls.make = make  # type: ignore[method-assign]  # a kernel that answers when it is told to
 
     async def connect(portal: Portal) -> None:
         answered.append(await fabrics.connect(CONNECTION, portal, deadline=1))

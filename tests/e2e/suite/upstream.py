@@ -30,6 +30,9 @@ SKIP = rf"\[Slow\]|\[Serial\]|\[Disruptive\]|\[Feature:Windows\]|ntfs|{NGINX}"
 SECONDS = 3600.0
 _REGISTRY = "e2e.test/upstream"
 _WANTED = ("agnhost", "busybox")
+_SPEC = "[It]"
+"""How the report marks a spec; the rest is what is done before and after all of them."""
+
 _OTHERS = "skipped"
 """What the report says of specs that the focus does not select."""
 
@@ -91,6 +94,7 @@ def _report(number: int) -> Path:
 
 def _tell_cases(cases: Sequence[Case], tell: Callable[[str], None]) -> None:
     """Say what ran, what failed, and what was left out for which reason; what no shard was to run is not told."""
+    cases = [case for case in cases if case.name.startswith(_SPEC)]
     ran = [case for case in cases if case.state != "skipped"]
     left = Counter(
         case.why.partition("\n")[0][:160] for case in cases if case.state == "skipped" and case.why != _OTHERS
