@@ -197,11 +197,12 @@ def _are_zeros(descriptor: int, offsets: tuple[int, ...], length: int) -> bool:
 
     Compared piece by piece, for a copy of all would cost ten times as much as the reading.
     """
+    zeros = bytes(_PIECE)
     with mmap.mmap(-1, length) as aligned:
         for offset in offsets:
             _read_into(aligned, descriptor, offset)
             pieces = (aligned[at : at + _PIECE] for at in range(0, length, _PIECE))
-            if any(piece != bytes(len(piece)) for piece in pieces):
+            if any(piece != zeros[: len(piece)] for piece in pieces):
                 return False
     return True
 

@@ -4,6 +4,7 @@ The kernel's own events, not udevd's: they come without udevd and before its rul
 a wait is simply a pause.
 """
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -38,15 +39,19 @@ class Watch:
         with trio.move_on_after(seconds):
             await trio.lowlevel.wait_readable(self._monitor.fileno())
             await trio.sleep(_PAUSE_SECONDS)
-        _drain(self._monitor)
+        _drain(self._monitor.fileno())
 
 
-def _drain(monitor: "pyudev.Monitor") -> None:
+def _drain(descriptor: int) -> None:
+    """Take what has come, unread: to make an object of each event costs more than to look at sysfs anew.
+
+    The library has made the socket non-blocking. An event of another subsystem is a wake-up too many, and no more.
+    """
     try:
-        while monitor.poll(timeout=0) is not None:
+        while os.read(descriptor, 1):  # the rest of a datagram goes with its first byte
             continue
     except OSError:
-        return  # events were lost, which is a wake-up like any other
+        return  # none is left; or some were lost, which is a wake-up like any other
 
 
 @contextmanager
