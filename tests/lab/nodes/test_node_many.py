@@ -4,6 +4,7 @@ import os
 import time
 from collections.abc import Awaitable, Callable
 from functools import partial
+from statistics import median
 
 import pytest
 import trio
@@ -11,7 +12,7 @@ import trio
 from lab.nodes import csi
 from lab.nodes.conftest import MakeVolume
 from lab.nodes.volume import Volume
-from lab.nodes.world import CLUSTER_ID, NodeMachine, World
+from lab.nodes.world import CLUSTER_ID, PORTALS, NodeMachine, World
 from rdscsi import names
 from rdscsi.csi.pb.csi.v1 import (
     ControllerPublishVolumeRequest,
@@ -19,6 +20,7 @@ from rdscsi.csi.pb.csi.v1 import (
     DeleteVolumeRequest,
     NodeUnstageVolumeRequest,
 )
+from rdscsi.host.filesystems import make_argv
 from rdscsi.sandbox import calls
 from rdscsi.sandbox.client import Client
 
@@ -28,9 +30,9 @@ MANY = int(os.environ.get("LAB_MANY", "6"))
 
 MANY_SECONDS = 600.0
 RESIDENT_LIMIT = 128 * MIB
-STAGE_LIMIT = 8.0
-"""Times the bare commands. Emulation makes Python some 17 times slower and the kernel's waiting not at all, so this
-only notices when something goes wrong; the figure itself is printed."""
+STAGE_LIMIT = 3.0
+"""Times the commands. Emulation makes Python some 17 times slower and the kernel's waiting not at all, so this only
+notices when something goes wrong; the figure itself is printed."""
 
 
 def at_once(endpoint: str, works: list[Callable[[Client], Awaitable[object]]]) -> None:
@@ -97,46 +99,83 @@ def test_many_volumes_are_staged_at_once(world: World, record_property: Callable
     assert node.machine.run("sh", "-c", "ls -d /sys/class/nvme/* /sys/class/nvme-subsystem/*", check=False).out == ""
 
 
-BARE = """
-began=$(cut -d ' ' -f 1 /proc/uptime)
-echo "$OPTIONS" >/dev/nvme-fabrics
-until disk=$(ls -d /sys/class/nvme/*/nvme*n1 2>/dev/null) && [ -b /dev/${disk##*/} ]; do sleep 0.01; done
-mkfs.ext4 -q /dev/${disk##*/}
+CONNECT = """nvme connect -t tcp -a $ADDRESS -s $PORT -n $NQN -q $HOST_NQN -I $HOST_ID"""
+WRITE = """
+echo "transport=tcp,traddr=$ADDRESS,trsvcid=$PORT,nqn=$NQN,hostnqn=$HOST_NQN,hostid=$HOST_ID" >/dev/nvme-fabrics
+"""
+BY_HAND = """
+read -r began rest </proc/uptime
+{connect}
+disk=
+until [ -b "$disk" ]; do
+    set -- /sys/class/nvme/*/nvme*n1
+    disk=/dev/${{1##*/}}
+    [ -b "$disk" ] || sleep 0.01
+done
+$MKFS $disk
 mkdir -p /mnt/bare
-mount /dev/${disk##*/} /mnt/bare
-echo "$began $(cut -d ' ' -f 1 /proc/uptime)"
+mount $disk /mnt/bare
+read -r ended rest </proc/uptime
 umount /mnt/bare
 for controller in /sys/class/nvme/*; do echo 1 >$controller/delete_controller; done
+echo $began $ended
 """
+ROUNDS = 5
 
 
-def bare_seconds(node: NodeMachine, volume: Volume) -> float:
-    """How long connecting, mkfs and mount take by hand."""
+def seconds_by_hand(node: NodeMachine, volume: Volume, connect: str) -> float:
+    """How long connecting, mkfs and mount take by hand; mkfs with the driver's options."""
     node_id = names.node_id(node.name)
-    options = (
-        f"transport=tcp,traddr=10.77.0.1,trsvcid=4420,nqn={volume.subnqn(node)},"
-        f"hostnqn={names.hostnqn(CLUSTER_ID, node_id)},hostid={names.host_id(CLUSTER_ID, node_id)}"
-    )
-    began, ended = node.machine.run("sh", "-ec", BARE, env={"OPTIONS": options}).out.split()
+    environment = {
+        "ADDRESS": PORTALS[0],
+        "PORT": "4420",
+        "NQN": volume.subnqn(node),
+        "HOST_NQN": names.hostnqn(CLUSTER_ID, node_id),
+        "HOST_ID": names.host_id(CLUSTER_ID, node_id),
+        "MKFS": " ".join(make_argv("ext4", (), force=False)),
+    }
+    said = node.machine.run("sh", "-ec", BY_HAND.format(connect=connect), env=environment).out
+    began, ended = said.splitlines()[-1].split()
     return float(ended) - float(began)
 
 
+def seconds_by_driver(node: NodeMachine, volume: Volume) -> float:
+    """How long the call takes, with the connection that it comes by, as kubelet makes one for each."""
+    node.machine.run("mkdir", "-p", volume.staging_path)
+    began = time.monotonic()
+    csi.settle(node.endpoint, lambda client: client.node.node_stage_volume, volume.stage_request(node))
+    seconds = time.monotonic() - began
+    volume.unstage(node)
+    return seconds
+
+
 @pytest.mark.slow
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_staging_is_compared_with_the_bare_commands(
     world: World, make_volume: MakeVolume, record_property: Callable[[str, object], None]
 ) -> None:
-    node, bare, driver = world.b, [], []
-    for _ in range(3):
-        by_hand, by_driver = make_volume(size=64 * MIB), make_volume(size=64 * MIB)
-        by_hand.publish(node)
-        by_driver.publish(node)
-        node.machine.run("mkdir", "-p", by_driver.staging_path)
-        bare.append(bare_seconds(node, by_hand))
-        began = time.monotonic()
-        csi.settle(node.endpoint, lambda client: client.node.node_stage_volume, by_driver.stage_request(node))
-        driver.append(time.monotonic() - began)
-        by_driver.unstage(node)
-    times = min(driver) / min(bare)
-    record_property("stage_beside_the_bare_commands", f"{min(driver):.2f} s, {min(bare):.2f} s: {times:.2f} times")
-    assert times < STAGE_LIMIT
+    """Beside the commands that a person runs, and beside the least that there is: the kernel's file instead of nvme."""
+    node = world.b
+    driver: list[float] = []
+    by_hand: dict[str, list[float]] = {CONNECT: [], WRITE: []}
+    for _ in range(ROUNDS):
+        for connect, times in by_hand.items():
+            times.append(seconds_by_hand(node, _published(make_volume, node), connect))
+        driver.append(seconds_by_driver(node, _published(make_volume, node)))
+    for connect, beside in ((CONNECT, "nvme_connect_mkfs_mount"), (WRITE, "the_kernel's_file_mkfs_mount")):
+        record_property(f"stage_beside_{beside}", _compared(driver, by_hand[connect]))
+    assert median(driver) < STAGE_LIMIT * median(by_hand[CONNECT])
+
+
+def _published(make_volume: MakeVolume, node: NodeMachine) -> Volume:
+    volume = make_volume(size=64 * MIB)
+    volume.publish(node)
+    return volume
+
+
+def _compared(driver: list[float], by_hand: list[float]) -> str:
+    least, middle = min(driver) / min(by_hand), median(driver) / median(by_hand)
+    return (
+        f"median {median(driver):.2f} s, {median(by_hand):.2f} s: {middle:.2f} times;"
+        f" least {min(driver):.2f} s, {min(by_hand):.2f} s: {least:.2f} times; first {driver[0]:.2f} s"
+    )
