@@ -9,7 +9,7 @@ from trio.testing import MockClock
 
 from rdscsi.errors import ClusterUnavailable, OperationPending
 from rdscsi.routeros.console import Reply
-from rdscsi.simulator.faults import Fault
+from rdscsi.simulator.faults import Fault, Kind
 from rdscsi.testing.invariants import Promises, holdings, violations
 from rdscsi.testing.orchestrator import settle
 from rdscsi.testing.strikes import Strike, What, Where
@@ -29,7 +29,7 @@ async def test_a_change_that_comes_between_the_question_and_the_line_wins(
 
 
 async def test_a_change_that_comes_directly_before_the_line_wins(
-    asking: World, cluster: Cluster, autojump_clock: MockClock
+    asking: World, cluster: Cluster, autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The last look is past; only the line itself can see it."""
     await orphaned(asking)
@@ -43,7 +43,7 @@ async def test_a_change_that_comes_directly_before_the_line_wins(
                 retag(asking, "gen=2", "gen=3", "use=blank", "use=used")
             return await execute(body, deadline=deadline)
 
-        console.execute = meddled  # type: ignore[method-assign]  # directly before the line
+        monkeypatch.setattr(console, "execute", meddled)
         await patience(asking)
         assert len(changed) == 1
         assert (await the_create(process.journal)).state == "done"
@@ -75,12 +75,12 @@ async def test_a_caller_that_comes_back_too_late_waits_and_gets_a_new_volume(
 
 @pytest.mark.parametrize("fault", ["drop-before", "drop-after"])
 async def test_what_was_given_up_goes_on_after_a_crash(
-    fault: str, asking: World, cluster: Cluster, autojump_clock: MockClock
+    fault: Kind, asking: World, cluster: Cluster, autojump_clock: MockClock
 ) -> None:
     before = holdings(asking.machine)
     await orphaned(asking)
     async with asking.process() as process:
-        asking.faults.add(fault, contains="/disk/remove", times=1)  # type: ignore[arg-type]  # of the kinds that it knows
+        asking.faults.add(fault, contains="/disk/remove", times=1)
         while not cluster.asked:
             await trio.sleep(1)
         await trio.sleep(asking.settings.command_deadline + 1)

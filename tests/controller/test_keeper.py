@@ -10,7 +10,9 @@ from rdscsi.testing.orchestrator import settle, wish
 from rdscsi.testing.world import World
 
 
-async def test_an_inventory_that_a_reboot_overtakes_is_taken_anew(world: World, autojump_clock: MockClock) -> None:
+async def test_an_inventory_that_a_reboot_overtakes_is_taken_anew(
+    world: World, autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Another call's answer shows the reboot while the inventory's is on its way: that tells of the boot before."""
     async with world.process() as process:
         backend = process.controller.backend
@@ -32,7 +34,7 @@ async def test_an_inventory_that_a_reboot_overtakes_is_taken_anew(world: World, 
                 assert backend.reboots == 1
             return answer
 
-        backend.device.inventory = overtaken  # type: ignore[method-assign]  # between its answer and its use
+        monkeypatch.setattr(backend.device, "inventory", overtaken)
         await trio.sleep(world.options.refresh_every)
         assert known == [True, False]  # what was seen of the boot before is not taken for what there is
         assert taken[1] - taken[0] < world.options.refresh_every / 2

@@ -2,21 +2,15 @@
 
 import pytest
 import trio
-from snapshots_rig import leaves, snapshot_record
+from snapshots_rig import leaves, snapshot_record, taken
 from trio.testing import MockClock
 
 from rdscsi.errors import NotFinal, OperationPending, Quarantined
-from rdscsi.model import MIB, Snapshot, SnapshotRequest
+from rdscsi.model import MIB, SnapshotRequest
 from rdscsi.testing.orchestrator import settle, wish
-from rdscsi.testing.world import Process, World
+from rdscsi.testing.world import World
 
 SIZE = 64 * MIB
-
-
-async def taken(process: Process) -> tuple[SnapshotRequest, Snapshot]:
-    volume = await process.controller.create_volume(wish("pvc-1", SIZE))
-    request = SnapshotRequest("snap-1", volume.volume_id)
-    return request, await process.controller.create_snapshot(request)
 
 
 def add_by_hand(world: World, leaf: str, *, read_only: bool = True) -> None:
@@ -44,7 +38,8 @@ async def test_a_lost_reply_is_made_up_for_by_a_look(world: World, autojump_cloc
 
 async def test_another_subvolume_under_its_name_is_not_confirmed(world: World, autojump_clock: MockClock) -> None:
     async with world.process() as process:
-        request, snapshot = await taken(process)
+        volume, snapshot = await taken(process)
+        request = SnapshotRequest("snap-1", volume.volume_id)
         add_by_hand(world, (await snapshot_record(process, snapshot.snapshot_id)).leaf)
         with pytest.raises(Quarantined, match="another subvolume has taken its name"):
             await process.controller.create_snapshot(request)
@@ -52,7 +47,8 @@ async def test_another_subvolume_under_its_name_is_not_confirmed(world: World, a
 
 async def test_one_that_can_be_written_to_is_not_confirmed(world: World, autojump_clock: MockClock) -> None:
     async with world.process() as process:
-        request, snapshot = await taken(process)
+        volume, snapshot = await taken(process)
+        request = SnapshotRequest("snap-1", volume.volume_id)
         add_by_hand(world, (await snapshot_record(process, snapshot.snapshot_id)).leaf, read_only=False)
         with pytest.raises(Quarantined, match="is not read-only"):
             await process.controller.create_snapshot(request)
@@ -64,7 +60,8 @@ async def test_one_that_can_be_written_to_is_not_confirmed(world: World, autojum
 
 async def test_one_that_is_gone_is_not_confirmed_and_not_made_anew(world: World, autojump_clock: MockClock) -> None:
     async with world.process() as process:
-        request, snapshot = await taken(process)
+        volume, snapshot = await taken(process)
+        request = SnapshotRequest("snap-1", volume.volume_id)
         leaf = (await snapshot_record(process, snapshot.snapshot_id)).leaf
         assert world.appliance.run(f'/disk/btrfs/subvolume/remove [find where name="{leaf}"]') == ""
         with pytest.raises(OperationPending, match="is not on the appliance"):
@@ -74,7 +71,8 @@ async def test_one_that_is_gone_is_not_confirmed_and_not_made_anew(world: World,
 
 async def test_while_it_is_being_deleted_its_name_waits(world: World, autojump_clock: MockClock) -> None:
     async with world.process() as process:
-        request, snapshot = await taken(process)
+        volume, snapshot = await taken(process)
+        request = SnapshotRequest("snap-1", volume.volume_id)
         world.faults.add("drop-before", contains="/disk/btrfs/subvolume/remove", times=1)
         with pytest.raises(NotFinal):
             await process.controller.delete_snapshot(snapshot.snapshot_id)

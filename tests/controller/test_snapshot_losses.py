@@ -2,12 +2,11 @@
 
 import pytest
 import trio
-from snapshots_rig import leaves, restored, snapshot_record
+from snapshots_rig import leaves, restored, snapshot_record, taken
 from trio.testing import MockClock
 
 from rdscsi.errors import Quarantined
 from rdscsi.model import MIB, ContentSource, SnapshotQuery, SnapshotRequest
-from rdscsi.testing.orchestrator import wish
 from rdscsi.testing.world import World
 
 SIZE = 64 * MIB
@@ -17,8 +16,7 @@ async def test_without_the_journal_snapshots_are_learned_from_their_names(
     world: World, autojump_clock: MockClock
 ) -> None:
     async with world.process() as process:
-        volume = await process.controller.create_volume(wish("pvc-1", SIZE))
-        snapshot = await process.controller.create_snapshot(SnapshotRequest("snap-1", volume.volume_id))
+        volume, snapshot = await taken(process)
         await process.controller.delete_volume(volume.volume_id)
     async with world.process(world.directory / "new.db") as process:
         assert (await process.controller.list_snapshots(SnapshotQuery())).snapshots == (snapshot,)
@@ -32,8 +30,7 @@ async def test_a_snapshot_that_went_by_hand_is_shown_as_not_ready_and_may_be_del
     world: World, autojump_clock: MockClock
 ) -> None:
     async with world.process() as process:
-        volume = await process.controller.create_volume(wish("pvc-1", SIZE))
-        snapshot = await process.controller.create_snapshot(SnapshotRequest("snap-1", volume.volume_id))
+        _, snapshot = await taken(process)
         record = await snapshot_record(process, snapshot.snapshot_id)
         assert world.appliance.run(f'/disk/btrfs/subvolume/remove [find where name="{record.leaf}"]') == ""
         await trio.sleep(2 * world.options.refresh_every)
@@ -47,8 +44,7 @@ async def test_a_snapshot_that_went_by_hand_is_shown_as_not_ready_and_may_be_del
 
 async def test_a_snapshot_that_can_be_written_to_is_for_a_person(world: World, autojump_clock: MockClock) -> None:
     async with world.process() as process:
-        volume = await process.controller.create_volume(wish("pvc-1", SIZE))
-        snapshot = await process.controller.create_snapshot(SnapshotRequest("snap-1", volume.volume_id))
+        _, snapshot = await taken(process)
         record = await snapshot_record(process, snapshot.snapshot_id)
         change = f'/disk/btrfs/subvolume/set [find where name="{record.leaf}"] read-only='
         assert world.appliance.run(change + "no") == ""
@@ -64,8 +60,7 @@ async def test_what_a_power_loss_brings_back_of_a_deleted_snapshot_is_erased(
     world: World, autojump_clock: MockClock
 ) -> None:
     async with world.process() as process:
-        volume = await process.controller.create_volume(wish("pvc-1", SIZE))
-        snapshot = await process.controller.create_snapshot(SnapshotRequest("snap-1", volume.volume_id))
+        _, snapshot = await taken(process)
         record = await snapshot_record(process, snapshot.snapshot_id)
         await process.controller.delete_snapshot(snapshot.snapshot_id)
         source = next(one for one in leaves(world.appliance))

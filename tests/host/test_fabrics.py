@@ -65,7 +65,9 @@ def test_a_number_without_a_meaning_keeps_the_systems_words() -> None:
     assert "modprobe nvme-tcp" in meaning(OSError(errno.ENOENT, "No such file or directory"))
 
 
-async def test_many_connect_to_one_portal_in_turn_and_hold_up_no_other(tmp_path: Path) -> None:
+async def test_many_connect_to_one_portal_in_turn_and_hold_up_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Each that waits in the kernel is a process; a portal that swallows everything delays its own volumes alone."""
     calls = KernelCalls(NvmeTree(tmp_path / "sys"))
     fabrics = Fabrics(calls)
@@ -81,7 +83,7 @@ async def test_many_connect_to_one_portal_in_turn_and_hold_up_no_other(tmp_path:
         waiting -= 1
         return f"instance={len(answered)},cntlid=1"
 
-    calls.make = make  # type: ignore[method-assign]  # a kernel that answers when it is told to
+    monkeypatch.setattr(calls, "make", make)
 
     async def connect(portal: Portal) -> None:
         answered.append(await fabrics.connect(CONNECTION, portal, deadline=1))

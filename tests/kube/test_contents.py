@@ -52,7 +52,8 @@ class Cluster:
         found = list(self.contents.values())
         rest = str(begin + limit) if begin + limit < len(found) else ""
         page = {"kind": "VolumeSnapshotContentList", "metadata": {"continue": rest}, "items": found[begin:][:limit]}
-        return json.loads(json.dumps(page))  # type: ignore[no-any-return]
+        copied: Mapping[str, object] = json.loads(json.dumps(page))
+        return copied
 
     async def patch(self, *path: str, body: Mapping[str, object]) -> Mapping[str, object] | None:
         assert path[:-1] == CONTENTS
@@ -75,7 +76,8 @@ class Cluster:
             raise self.error
 
     def annotations(self, name: str) -> dict[str, str]:
-        return self.contents[name]["metadata"].get("annotations", {})  # type: ignore[no-any-return]
+        found: dict[str, str] = self.contents[name]["metadata"].get("annotations", {})
+        return found
 
 
 class Listed:

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from rdscsi.journal import SnapshotRecord
-from rdscsi.model import ContentSource, VolumeRequest
+from rdscsi.model import MIB, ContentSource, Snapshot, SnapshotRequest, Volume, VolumeRequest
 from rdscsi.simulator import Appliance
 from rdscsi.testing.orchestrator import wish
 from rdscsi.testing.world import Process
@@ -22,3 +22,9 @@ async def snapshot_record(process: Process, snapshot_id: str) -> SnapshotRecord:
 
 def restored(name: str, source: ContentSource, size: int = 0, *, limit: int = 0) -> VolumeRequest:
     return replace(wish(name, size, limit_bytes=limit), source=source)
+
+
+async def taken(process: Process) -> tuple[Volume, Snapshot]:
+    """A volume, and a snapshot of it by the name of snap-1."""
+    volume = await process.controller.create_volume(wish("pvc-1", 64 * MIB))
+    return volume, await process.controller.create_snapshot(SnapshotRequest("snap-1", volume.volume_id))
