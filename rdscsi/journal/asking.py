@@ -8,14 +8,14 @@ Synchronous; for the command line. Takes no lock: one short transaction, which S
 import os
 import secrets
 import socket
+import sqlite3
 from collections.abc import Mapping
+from contextlib import closing
 from pathlib import Path
-
-import sqlalchemy as sa
 
 from rdscsi import names
 from rdscsi.errors import Busy
-from rdscsi.journal import engine, faults, files, queries, schema, text
+from rdscsi.journal import engine, faults, files, intents, queries, text
 from rdscsi.journal.reading import read_journal
 from rdscsi.journal.records import REQUEST_PREFIX, Json
 
@@ -48,11 +48,15 @@ def ask(path: Path, kind: str, volume_id: str, request: Mapping[str, Json], *, n
         "opened_at": now,
         "attempts": 1,
     }
-    with faults.speaking_of(path), engine.make_engine(path).begin() as connection:
+    with (
+        faults.speaking_of(path),
+        closing(engine.connect(path)) as connection,
+        engine.transaction(connection, begin=engine.WRITE),
+    ):
         _refuse_second(connection, volume_id)
         last = queries.last_incarnation(connection)
         assert last is not None, "a driver made this journal, and noted its start"
-        connection.execute(sa.insert(schema.operations), wanted | {"incarnation": last.id})
+        intents.INSERT.run(connection, wanted | {"incarnation": last.id})
     return str(wanted["id"])
 
 
@@ -71,10 +75,7 @@ def ask_rebuild(path: Path, reason: str) -> Path:
     return wish
 
 
-def _refuse_second(connection: sa.Connection, volume_id: str) -> None:
-    o = schema.operations.c
-    found = connection.execute(
-        sa.select(o.kind, o.id).where(o.subject == subject_about(volume_id), o.state == "open")
-    ).one_or_none()
+def _refuse_second(connection: sqlite3.Connection, volume_id: str) -> None:
+    found = intents.FIND_OPEN.one(connection, {"of": subject_about(volume_id)})
     if found is not None:
-        raise Busy(f"{volume_id}: {found.kind} {found.id} was asked for before and is not carried out yet")
+        raise Busy(f"{volume_id}: {found['kind']} {found['id']} was asked for before and is not carried out yet")

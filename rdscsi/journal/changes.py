@@ -3,6 +3,7 @@
 They are given to `Journal.operation`, `Operation.record`, `Operation.finish` and `Journal.commit`.
 """
 
+import sqlite3
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import cache
@@ -11,15 +12,32 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import sqlite
 
 from rdscsi.journal import schema
+from rdscsi.journal.prepared import Prepared
 from rdscsi.journal.records import SnapshotRecord, StageRecord, TargetRecord, Tombstone, VolumeRecord
 
 RESERVED_META = "journal."  # keys that only the journal itself writes
 
 _o = schema.operations.c
-_SUPERSEDE = (
+_SUPERSEDE = Prepared(
     sa.update(schema.operations)
-    .where(_o.subject == sa.bindparam("about"), _o.state == "open")
+    .where(_o.subject == sa.bindparam("about"), _o.state == schema.OPEN)
     .values(state="superseded", outcome=sa.bindparam("said"), closed_at=sa.bindparam("when"))
+)
+
+_FORMER = "former_"
+_AMEND = Prepared(
+    sa.update(schema.volumes).where(*(one == sa.bindparam(_FORMER + one.name) for one in schema.volumes.c)),
+    [one.name for one in schema.volumes.c],
+)
+_snapshots = schema.snapshots.c
+_JUDGE = Prepared(
+    sa.update(schema.snapshots)
+    .where(
+        _snapshots.snapshot_id == sa.bindparam("this"),
+        _snapshots.leaf == sa.bindparam("leaf_of"),
+        _snapshots.state == "ready",
+    )
+    .values(quarantine=sa.bindparam("judged"))
 )
 
 
@@ -28,7 +46,7 @@ class Change:
     """One change, opaque to its users. `what` names it for people; `apply` runs in the journal's transaction."""
 
     what: str
-    apply: Callable[[sa.Connection], None]
+    apply: Callable[[sqlite3.Connection], None]
 
 
 def put_volume(record: VolumeRecord) -> Change:
@@ -40,20 +58,18 @@ def add_volume(record: VolumeRecord) -> Change:
     """Keep this record unless there is one of that volume by now: what an inventory has learned yields to a call."""
     values = asdict(record)
 
-    def apply(connection: sa.Connection) -> None:
-        connection.execute(_adding(schema.volumes), values)
+    def apply(connection: sqlite3.Connection) -> None:
+        _adding(schema.volumes, tuple(values)).run(connection, values)
 
     return Change(f"add_volume {record.volume_id}", apply)
 
 
 def amend_volume(before: VolumeRecord, after: VolumeRecord) -> Change:
     """Keep `after` where the record still reads `before`; what an operation has committed meanwhile stands."""
-    columns = schema.volumes.c
-    same = sa.and_(*(columns[name] == value for name, value in asdict(before).items()))
-    statement = sa.update(schema.volumes).where(same).values(asdict(after))
+    values = asdict(after) | {_FORMER + name: value for name, value in asdict(before).items()}
 
-    def apply(connection: sa.Connection) -> None:
-        connection.execute(statement)
+    def apply(connection: sqlite3.Connection) -> None:
+        _AMEND.run(connection, values)
 
     return Change(f"amend_volume {before.volume_id}", apply)
 
@@ -62,8 +78,8 @@ def drop_volume(volume_id: str, tombstone: Tombstone | None) -> Change:
     """Forget a volume, leaving a tombstone where something of it could come back. Forgetting twice is no error."""
     buried = bury(tombstone) if tombstone is not None else None
 
-    def apply(connection: sa.Connection) -> None:
-        connection.execute(_dropping(schema.volumes, "volume_id"), {"this": volume_id})
+    def apply(connection: sqlite3.Connection) -> None:
+        _dropping(schema.volumes, "volume_id").run(connection, {"this": volume_id})
         if buried is not None:
             buried.apply(connection)
 
@@ -79,20 +95,18 @@ def add_snapshot(record: SnapshotRecord) -> Change:
     """Keep this record unless there is one of that snapshot by now."""
     values = asdict(record)
 
-    def apply(connection: sa.Connection) -> None:
-        connection.execute(_adding(schema.snapshots), values)
+    def apply(connection: sqlite3.Connection) -> None:
+        _adding(schema.snapshots, tuple(values)).run(connection, values)
 
     return Change(f"add_snapshot {record.snapshot_id}", apply)
 
 
 def judge_snapshot(record: SnapshotRecord, quarantine: str) -> Change:
     """Keep what an inventory finds about a snapshot that is ready still, made by the same create."""
-    columns = schema.snapshots.c
-    same = sa.and_(columns.snapshot_id == record.snapshot_id, columns.leaf == record.leaf, columns.state == "ready")
-    statement = sa.update(schema.snapshots).where(same).values(quarantine=quarantine)
+    values = {"this": record.snapshot_id, "leaf_of": record.leaf, "judged": quarantine}
 
-    def apply(connection: sa.Connection) -> None:
-        connection.execute(statement)
+    def apply(connection: sqlite3.Connection) -> None:
+        _JUDGE.run(connection, values)
 
     return Change(f"judge_snapshot {record.snapshot_id}", apply)
 
@@ -101,8 +115,8 @@ def drop_snapshot(snapshot_id: str, tombstone: Tombstone | None) -> Change:
     """Forget a snapshot, leaving a tombstone where it could come back. Forgetting twice is no error."""
     buried = bury(tombstone) if tombstone is not None else None
 
-    def apply(connection: sa.Connection) -> None:
-        connection.execute(_dropping(schema.snapshots, "snapshot_id"), {"this": snapshot_id})
+    def apply(connection: sqlite3.Connection) -> None:
+        _dropping(schema.snapshots, "snapshot_id").run(connection, {"this": snapshot_id})
         if buried is not None:
             buried.apply(connection)
 
@@ -117,8 +131,8 @@ def put_stage(record: StageRecord) -> Change:
 def drop_stage(volume_id: str) -> Change:
     """Forget that a volume is staged. Forgetting twice is no error."""
 
-    def apply(connection: sa.Connection) -> None:
-        connection.execute(_dropping(schema.stages, "volume_id"), {"this": volume_id})
+    def apply(connection: sqlite3.Connection) -> None:
+        _dropping(schema.stages, "volume_id").run(connection, {"this": volume_id})
 
     return Change(f"drop_stage {volume_id}", apply)
 
@@ -131,8 +145,8 @@ def put_target(record: TargetRecord) -> Change:
 def drop_target(target_path: str) -> Change:
     """Forget a published path. Forgetting twice is no error."""
 
-    def apply(connection: sa.Connection) -> None:
-        connection.execute(_dropping(schema.targets, "target_path"), {"this": target_path})
+    def apply(connection: sqlite3.Connection) -> None:
+        _dropping(schema.targets, "target_path").run(connection, {"this": target_path})
 
     return Change(f"drop_target {target_path}", apply)
 
@@ -147,8 +161,8 @@ def put_meta(key: str, value: str) -> Change:
 def drop_meta(key: str) -> Change:
     """Forget a value. Forgetting twice is no error."""
 
-    def apply(connection: sa.Connection) -> None:
-        connection.execute(_dropping(schema.meta, "key"), {"this": key})
+    def apply(connection: sqlite3.Connection) -> None:
+        _dropping(schema.meta, "key").run(connection, {"this": key})
 
     return Change(f"drop_meta {key}", apply)
 
@@ -159,8 +173,8 @@ def supersede(subject: str, by: str, *, at: float) -> Change:
     For whoever runs as that subject's one operation, so that no live body finds its own operation closed.
     """
 
-    def apply(connection: sa.Connection) -> None:
-        connection.execute(_SUPERSEDE, {"about": subject, "said": f"superseded by {by}", "when": at})
+    def apply(connection: sqlite3.Connection) -> None:
+        _SUPERSEDE.run(connection, {"about": subject, "said": f"superseded by {by}", "when": at})
 
     return Change(f"supersede {subject}", apply)
 
@@ -174,24 +188,24 @@ def _put(what: str, table: sa.Table, values: "dict[str, object]", *key: str) -> 
     """Insert a row or replace all of it but its key."""
     statement = _putting(table, tuple(values), key)
 
-    def apply(connection: sa.Connection) -> None:
-        connection.execute(statement, values)
+    def apply(connection: sqlite3.Connection) -> None:
+        statement.run(connection, values)
 
     return Change(what, apply)
 
 
 @cache
-def _dropping(table: sa.Table, key: str) -> sa.Delete:
-    return sa.delete(table).where(table.c[key] == sa.bindparam("this"))
+def _dropping(table: sa.Table, key: str) -> Prepared:
+    return Prepared(sa.delete(table).where(table.c[key] == sa.bindparam("this")))
 
 
 @cache
-def _adding(table: sa.Table) -> sa.Insert:
-    return sqlite.insert(table).on_conflict_do_nothing()
+def _adding(table: sa.Table, columns: tuple[str, ...]) -> Prepared:
+    return Prepared(sqlite.insert(table).on_conflict_do_nothing(), columns)
 
 
 @cache
-def _putting(table: sa.Table, columns: tuple[str, ...], key: tuple[str, ...]) -> sa.Insert:
+def _putting(table: sa.Table, columns: tuple[str, ...], key: tuple[str, ...]) -> Prepared:
     inserted = sqlite.insert(table)
     rest = {column: inserted.excluded[column] for column in columns if column not in key}
-    return inserted.on_conflict_do_update(index_elements=key, set_=rest)
+    return Prepared(inserted.on_conflict_do_update(index_elements=key, set_=rest), columns)

@@ -1,7 +1,9 @@
 """Connections to a journal file. Which file that is, and what must be true of it, is in `store`."""
 
 import sqlite3
-from functools import cache, partial
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import sqlalchemy as sa
@@ -9,6 +11,9 @@ from sqlalchemy import event
 from sqlalchemy.pool import NullPool
 
 BUSY_SECONDS = 5.0  # only a reader's rare exclusive moment (WAL recovery) can make a writer wait
+READ, WRITE = "BEGIN", "BEGIN IMMEDIATE"
+"""How transactions begin: one sees one snapshot from its first look on; the other is alone in writing at once, so that
+nobody finds out in the middle that somebody else writes."""
 LOG_BYTES = 16 << 20  # the write-ahead log shrinks to this after a reader has held it up
 
 
@@ -41,40 +46,27 @@ def connect(
     return connection
 
 
-def make_engine(
-    path: "Path | str", *, foreign_keys: bool = True, read_only: bool = False, immutable: bool = False
-) -> sa.Engine:
-    """Return an engine for a journal file, with transactions as SQLite means them.
+@contextmanager
+def transaction(connection: sqlite3.Connection, *, begin: str) -> Iterator[None]:
+    """Hold a transaction while the body runs, and commit it; roll it back after an error, also of the COMMIT itself."""
+    connection.execute(begin)
+    try:
+        yield
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:  # SQLite has undone all by itself after some errors
+            connection.execute("ROLLBACK")
+        raise
 
-    A writing engine begins with BEGIN IMMEDIATE, so that nobody finds out in the middle that somebody else writes, and
-    DDL is transactional too. A read-only one sees one snapshot a transaction.
-    """
-    opening = partial(connect, path, foreign_keys=foreign_keys, read_only=read_only, immutable=immutable)
-    model = _model()
-    engine = sa.Engine(
-        NullPool(opening, dialect=model.dialect),  # type: ignore[arg-type]  # as create_engine's Any lets pass
-        model.dialect,
-        model.url,
-        execution_options={"compiled_cache": _COMPILED},
+
+def make_engine(path: "Path | str", *, foreign_keys: bool = True) -> sa.Engine:
+    """Return SQLAlchemy's way to a journal file: for migrations, whose DDL is transactional too then."""
+    engine = sa.create_engine(
+        "sqlite://", poolclass=NullPool, creator=partial(connect, path, foreign_keys=foreign_keys)
     )
-    begin = "BEGIN" if read_only else "BEGIN IMMEDIATE"
 
     @event.listens_for(engine, "begin")
     def _begin(connection: sa.Connection) -> None:
-        try:  # by hand: SQLAlchemy's own way to run a statement costs more than most reads
-            connection.connection.cursor().execute(begin)
-        except sqlite3.Error as error:
-            raise sa.exc.DBAPIError.instance(begin, None, error, sqlite3.Error) from error
+        connection.exec_driver_sql(WRITE)
 
     return engine
-
-
-_COMPILED = sa.util.LRUCache[object, object](500)
-
-
-@cache
-def _model() -> sa.Engine:
-    """Return an engine whose dialect all share: compiled statements are kept by it, and compiling costs most."""
-    engine = sa.create_engine("sqlite://", poolclass=NullPool)
-    with engine.connect():  # the first connection tells the dialect which SQLite it speaks to
-        return engine

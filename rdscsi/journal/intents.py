@@ -4,6 +4,7 @@ Each function returns a piece of work for the writer, which runs it in a savepoi
 """
 
 import json
+import sqlite3
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -14,27 +15,33 @@ from rdscsi.errors import OperationPending
 from rdscsi.journal import schema
 from rdscsi.journal.ballast import JournalFull
 from rdscsi.journal.changes import Change
+from rdscsi.journal.prepared import Prepared, Row
 from rdscsi.journal.queries import ATTEMPT
 from rdscsi.journal.records import TOLD, Json, Step
 from rdscsi.journal.retention import thin_trail
 from rdscsi.journal.writer import Work
 
 _o = schema.operations.c
-_FIND_OPEN = sa.select(schema.operations).where(_o.subject == sa.bindparam("of"), _o.state == "open")
-_FIND = sa.select(schema.operations).where(_o.id == sa.bindparam("of"), _o.state == "open")
-_INSERT = sa.insert(schema.operations)
-_ADOPT = (
+FIND_OPEN = Prepared(sa.select(schema.operations).where(_o.subject == sa.bindparam("of"), _o.state == schema.OPEN))
+_FIND = Prepared(sa.select(schema.operations).where(_o.id == sa.bindparam("of"), _o.state == schema.OPEN))
+INSERT = Prepared(
+    sa.insert(schema.operations),
+    ("id", "kind", "subject", "request", "state", "opened_at", "incarnation", "attempts"),
+)
+_ADOPT = Prepared(
     sa.update(schema.operations)
     .where(_o.id == sa.bindparam("of"))
     .values(attempts=_o.attempts + 1, incarnation=sa.bindparam("now_in"), request=sa.bindparam("told_now"))
 )
-_UPDATE_OPEN = sa.update(schema.operations).where(_o.id == sa.bindparam("of"), _o.state == "open")
-_CLOSE = _UPDATE_OPEN.values(
-    state=sa.bindparam("to"), closed_at=sa.bindparam("when"), outcome=sa.bindparam("as"), error=sa.bindparam("why")
+_UPDATE_OPEN = sa.update(schema.operations).where(_o.id == sa.bindparam("of"), _o.state == schema.OPEN)
+_CLOSE = Prepared(
+    _UPDATE_OPEN.values(
+        state=sa.bindparam("to"), closed_at=sa.bindparam("when"), outcome=sa.bindparam("as"), error=sa.bindparam("why")
+    )
 )
-_NOTE_ERROR = _UPDATE_OPEN.values(error=sa.bindparam("why"))
-_TOUCH = sa.select(_o.number).where(_o.id == sa.bindparam("of"), _o.state == "open")
-_INSERT_STEP = sa.insert(schema.steps)
+_NOTE_ERROR = Prepared(_UPDATE_OPEN.values(error=sa.bindparam("why")))
+_TOUCH = Prepared(sa.select(_o.number).where(_o.id == sa.bindparam("of"), _o.state == schema.OPEN))
+_INSERT_STEP = Prepared(sa.insert(schema.steps), ("operation_id", "at", "name", "detail"))
 
 
 class NoLongerOpen(OperationPending):
@@ -73,22 +80,26 @@ def beginning(
     JournalFull when there is no `room` for one more that will have to be closed.
     """
 
-    def work(connection: sa.Connection) -> Intent:
-        found = connection.execute(_FIND_OPEN, {"of": intent.subject}).one_or_none()
+    def work(connection: sqlite3.Connection) -> Intent:
+        found = FIND_OPEN.one(connection, {"of": intent.subject})
         if found is not None:
-            if found.kind == intent.kind and _equal(found.request, intent.request_json):
-                told_now = intent.request_json if TOLD in intent.request else found.request
-                _adopt(connection, found.id, found.attempts + 1, intent.opened_at, incarnation, told_now)
-                return Intent(found.id, intent.kind, intent.subject, told_now, found.opened_at, resumed=True)
+            if found["kind"] == intent.kind and _equal(found["request"], intent.request_json):
+                told_now = intent.request_json if TOLD in intent.request else found["request"]
+                _adopt(connection, found["id"], found["attempts"] + 1, intent.opened_at, incarnation, told_now)
+                return Intent(found["id"], intent.kind, intent.subject, told_now, found["opened_at"], resumed=True)
             _supersede(connection, found, intent, supersedes)
         elif not room():
             raise JournalFull(
                 f"{intent.subject}: the disk of the journal is full; {intent.kind} is not begun until there is space"
             )
-        row = {"id": intent.id, "kind": intent.kind, "subject": intent.subject, "request": intent.request_json}
-        connection.execute(
-            _INSERT, row | {"state": "open", "opened_at": intent.opened_at, "incarnation": incarnation, "attempts": 1}
-        )
+        row: dict[str, object] = {
+            "id": intent.id,
+            "kind": intent.kind,
+            "subject": intent.subject,
+            "request": intent.request_json,
+        }
+        row |= {"state": "open", "opened_at": intent.opened_at, "incarnation": incarnation, "attempts": 1}
+        INSERT.run(connection, row)
         _apply(connection, changes)
         return intent
 
@@ -98,12 +109,12 @@ def beginning(
 def adopting(operation_id: str, *, at: float, incarnation: int) -> Work[Intent]:
     """Take up an open operation once more, as it stands. Raises NoLongerOpen when it was closed."""
 
-    def work(connection: sa.Connection) -> Intent:
-        found = connection.execute(_FIND, {"of": operation_id}).one_or_none()
+    def work(connection: sqlite3.Connection) -> Intent:
+        found = _FIND.one(connection, {"of": operation_id})
         if found is None:
             raise NoLongerOpen(f"operation {operation_id} is no longer open in the journal")
-        _adopt(connection, found.id, found.attempts + 1, at, incarnation, found.request)
-        return Intent(found.id, found.kind, found.subject, found.request, found.opened_at, resumed=True)
+        _adopt(connection, found["id"], found["attempts"] + 1, at, incarnation, found["request"])
+        return Intent(found["id"], found["kind"], found["subject"], found["request"], found["opened_at"], resumed=True)
 
     return work
 
@@ -111,7 +122,7 @@ def adopting(operation_id: str, *, at: float, incarnation: int) -> Work[Intent]:
 def breadcrumb(operation_id: str, step: Step) -> Work[None]:
     """Keep a step."""
 
-    def work(connection: sa.Connection) -> None:
+    def work(connection: sqlite3.Connection) -> None:
         _add_step(connection, operation_id, step)
 
     return work
@@ -120,8 +131,8 @@ def breadcrumb(operation_id: str, step: Step) -> Work[None]:
 def interruption(operation_id: str, step: Step) -> Work[None]:
     """Keep why a body was left unfinished: as a step, and on the operation while it is open."""
 
-    def work(connection: sa.Connection) -> None:
-        connection.execute(_NOTE_ERROR, {"of": operation_id, "why": step.detail})
+    def work(connection: sqlite3.Connection) -> None:
+        _NOTE_ERROR.run(connection, {"of": operation_id, "why": step.detail})
         _add_step(connection, operation_id, step)
 
     return work
@@ -130,8 +141,8 @@ def interruption(operation_id: str, step: Step) -> Work[None]:
 def recording(operation_id: str, changes: Sequence[Change]) -> Work[None]:
     """Apply changes on behalf of an operation that is still open."""
 
-    def work(connection: sa.Connection) -> None:
-        if connection.execute(_TOUCH, {"of": operation_id}).one_or_none() is None:
+    def work(connection: sqlite3.Connection) -> None:
+        if _TOUCH.one(connection, {"of": operation_id}) is None:
             raise _closed_elsewhere(operation_id)
         _apply(connection, changes)
 
@@ -149,10 +160,10 @@ def closing(
 ) -> Work[None]:
     """Apply the last changes and close the operation."""
 
-    def work(connection: sa.Connection) -> None:
+    def work(connection: sqlite3.Connection) -> None:
         _apply(connection, changes)
         values = {"of": operation_id, "to": state, "when": at, "as": outcome, "why": error}
-        if connection.execute(_CLOSE, values).rowcount != 1:
+        if _CLOSE.run(connection, values).rowcount != 1:
             raise _closed_elsewhere(operation_id)
 
     return work
@@ -169,33 +180,28 @@ def _asked(request_json: str) -> Mapping[str, Json]:
 
 
 def _adopt(
-    connection: sa.Connection, operation_id: str, attempt: int, at: float, incarnation: int, told_now: str
+    connection: sqlite3.Connection, operation_id: str, attempt: int, at: float, incarnation: int, told_now: str
 ) -> None:
-    connection.execute(_ADOPT, {"of": operation_id, "now_in": incarnation, "told_now": told_now})
+    _ADOPT.run(connection, {"of": operation_id, "now_in": incarnation, "told_now": told_now})
     _add_step(connection, operation_id, Step(at, ATTEMPT, f"{attempt}, in start {incarnation} of the process"))
     thin_trail(connection, operation_id)
 
 
-def _supersede(
-    connection: sa.Connection, found: "sa.Row[tuple[object, ...]]", intent: Intent, supersedes: Collection[str]
-) -> None:
-    if found.kind not in supersedes:
+def _supersede(connection: sqlite3.Connection, found: Row, intent: Intent, supersedes: Collection[str]) -> None:
+    if found["kind"] not in supersedes:
         raise OperationPending(
-            f"{intent.subject}: {found.kind} {found.id} is unfinished; {intent.kind} waits until it is settled"
+            f"{intent.subject}: {found['kind']} {found['id']} is unfinished; {intent.kind} waits until it is settled"
         )
-    outcome = f"superseded by {intent.kind} {intent.id}"
-    connection.execute(
-        _CLOSE, {"of": found.id, "to": "superseded", "when": intent.opened_at, "as": outcome, "why": found.error}
-    )
+    values = {"of": found["id"], "to": "superseded", "when": intent.opened_at, "why": found["error"]}
+    _CLOSE.run(connection, {**values, "as": f"superseded by {intent.kind} {intent.id}"})
 
 
-def _add_step(connection: sa.Connection, operation_id: str, step: Step) -> None:
-    connection.execute(
-        _INSERT_STEP, {"operation_id": operation_id, "at": step.at, "name": step.name, "detail": step.detail}
-    )
+def _add_step(connection: sqlite3.Connection, operation_id: str, step: Step) -> None:
+    values = {"operation_id": operation_id, "at": step.at, "name": step.name, "detail": step.detail}
+    _INSERT_STEP.run(connection, values)
 
 
-def _apply(connection: sa.Connection, changes: Sequence[Change]) -> None:
+def _apply(connection: sqlite3.Connection, changes: Sequence[Change]) -> None:
     for change in changes:
         change.apply(connection)
 

@@ -4,6 +4,7 @@ How an operation opens and ends is in `operation`; how transactions reach the di
 """
 
 import secrets
+import sqlite3
 import time
 from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -11,7 +12,6 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-import sqlalchemy as sa
 import trio
 
 from rdscsi import names
@@ -19,6 +19,7 @@ from rdscsi.errors import JournalFailed
 from rdscsi.journal import queries, store
 from rdscsi.journal.asking import ask_rebuild
 from rdscsi.journal.changes import Change
+from rdscsi.journal.engine import READ, transaction
 from rdscsi.journal.faults import speaking_of, words
 from rdscsi.journal.lock import Lock
 from rdscsi.journal.operation import IntentChanges, LiveOperations, Operation
@@ -119,7 +120,7 @@ class Journal:
     async def commit(self, *changes: Change) -> None:
         """Make changes outside an operation durable, all in one transaction."""
 
-        def work(connection: sa.Connection) -> None:
+        def work(connection: sqlite3.Connection) -> None:
             for change in changes:
                 change.apply(connection)
 
@@ -186,16 +187,16 @@ class Journal:
         """Count commits and what they carried, for people and tests."""
         return self._writer.statistics()
 
-    async def _read(self, query: Callable[[sa.Connection], T]) -> T:
+    async def _read(self, query: Callable[[sqlite3.Connection], T]) -> T:
         """Read from one snapshot: everything that was acknowledged before is in it."""
         try:
             return await self._thread.run(partial(self._query, query))
-        except (sa.exc.DatabaseError, trio.TooSlowError) as error:
+        except (sqlite3.DatabaseError, trio.TooSlowError) as error:
             self._writer.fail(error)
             raise JournalFailed(f"the journal cannot be read: {words(error)}") from error
 
-    def _query(self, query: Callable[[sa.Connection], T]) -> T:
-        with self._connection.begin():
+    def _query(self, query: Callable[[sqlite3.Connection], T]) -> T:
+        with transaction(self._connection, begin=READ):
             return query(self._connection)
 
     def _count(self) -> None:

@@ -2,7 +2,9 @@
 more start-up time than everything else here. The steps themselves are in `migrations/versions` of the source tree.
 """
 
+import sqlite3
 from pathlib import Path
+from typing import cast
 
 import sqlalchemy as sa
 
@@ -25,11 +27,17 @@ def directory() -> Path:
     return next((place for place in places if (place / "env.py").is_file()), places[0])
 
 
-def stored_revision(connection: sa.Connection) -> str:
+def stored_revision(connection: sqlite3.Connection) -> str:
     """Return the revision of the file's schema, empty for a file without one."""
-    if not sa.inspect(connection).has_table("alembic_version"):
+    if not connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'alembic_version'").fetchone():
         return ""
-    return str(connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar_one_or_none() or "")
+    row = connection.execute("SELECT version_num FROM alembic_version").fetchone()
+    return str(row[0]) if row else ""
+
+
+def raw(connection: sa.Connection) -> sqlite3.Connection:
+    """Return SQLite's own connection under SQLAlchemy's."""
+    return cast("sqlite3.Connection", connection.connection.dbapi_connection)
 
 
 def too_new(path: Path, revision: str) -> SettingsInvalid:
@@ -72,7 +80,7 @@ def migrate(connection: sa.Connection, revision: str | None = None) -> None:
     script = ScriptDirectory.from_config(config)
     try:
         known = {one.revision for one in script.walk_revisions()}
-        now = stored_revision(connection)
+        now = stored_revision(raw(connection))
         if now and now not in known:
             raise UnknownRevision(now)
         if wanted == "base" or (now and wanted < now):

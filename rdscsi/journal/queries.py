@@ -4,6 +4,7 @@ Used by `rdscsi.journal.journal` (the driver) and `rdscsi.journal.reading` (peop
 """
 
 import json
+import sqlite3
 from collections.abc import Mapping
 from dataclasses import fields, replace
 from typing import Any, TypeVar
@@ -11,6 +12,7 @@ from typing import Any, TypeVar
 import sqlalchemy as sa
 
 from rdscsi.journal import schema
+from rdscsi.journal.prepared import Prepared
 from rdscsi.journal.records import (
     UNCLAIMED_META,
     Incarnation,
@@ -36,7 +38,7 @@ _o, _s = schema.operations.c, schema.steps.c
 _later = schema.steps.alias("later")
 _LAST_STEP_ID = (
     sa.select(sa.func.max(_later.c.id))
-    .where(_later.c.operation_id == _o.id, _later.c.name.not_in(OWN_STEPS))
+    .where(_later.c.operation_id == _o.id, *(_later.c.name != own for own in OWN_STEPS))
     .correlate(schema.operations)
     .scalar_subquery()
 )
@@ -44,118 +46,123 @@ _OPERATIONS = sa.select(schema.operations, _s.at, _s.name, _s.detail).select_fro
     schema.operations.outerjoin(schema.steps, _s.id == _LAST_STEP_ID)
 )
 _THIS = sa.bindparam("this", type_=sa.Text)
-_OPEN = _OPERATIONS.where(_o.state == "open").order_by(_o.number)
-_OPERATION = _OPERATIONS.where(_o.id == _THIS)
-_TRAIL = sa.select(_s.at, _s.name, _s.detail).where(_s.operation_id == _THIS).order_by(_s.id)
-_VOLUMES = sa.select(schema.volumes).order_by(schema.volumes.c.volume_id)
-_VOLUME = sa.select(schema.volumes).where(schema.volumes.c.volume_id == _THIS)
-_SNAPSHOTS = sa.select(schema.snapshots).order_by(schema.snapshots.c.snapshot_id)
-_SNAPSHOT = sa.select(schema.snapshots).where(schema.snapshots.c.snapshot_id == _THIS)
-_TOMBSTONES = sa.select(schema.tombstones).order_by(schema.tombstones.c.number)
-_STAGES = sa.select(schema.stages).order_by(schema.stages.c.volume_id)
-_STAGE = sa.select(schema.stages).where(schema.stages.c.volume_id == _THIS)
+_OPEN = Prepared(
+    # the plus keeps SQLite from walking all of history by its number instead of taking the index of what is open
+    _OPERATIONS.where(_o.state == schema.OPEN).order_by(sa.literal_column("+operations.number"))
+)
+_STATE, _MOST = sa.bindparam("state", type_=sa.Text), sa.bindparam("most", type_=sa.Integer)
+_LATEST = Prepared(_OPERATIONS.where(sa.or_(_STATE == "", _o.state == _STATE)).order_by(_o.number.desc()).limit(_MOST))
+_ABOUT = Prepared(
+    _OPERATIONS.where(sa.or_(_o.id == _THIS, _o.subject == _THIS))
+    .order_by(_o.closed_at.is_not(None), _o.number.desc())
+    .limit(_MOST)
+)
+_OPERATION = Prepared(_OPERATIONS.where(_o.id == _THIS))
+_TRAIL = Prepared(sa.select(_s.at, _s.name, _s.detail).where(_s.operation_id == _THIS).order_by(_s.id))
+_VOLUMES = Prepared(sa.select(schema.volumes).order_by(schema.volumes.c.volume_id))
+_VOLUME = Prepared(sa.select(schema.volumes).where(schema.volumes.c.volume_id == _THIS))
+_SNAPSHOTS = Prepared(sa.select(schema.snapshots).order_by(schema.snapshots.c.snapshot_id))
+_SNAPSHOT = Prepared(sa.select(schema.snapshots).where(schema.snapshots.c.snapshot_id == _THIS))
+_TOMBSTONES = Prepared(sa.select(schema.tombstones).order_by(schema.tombstones.c.number))
+_STAGES = Prepared(sa.select(schema.stages).order_by(schema.stages.c.volume_id))
+_TARGETS = Prepared(sa.select(schema.targets).order_by(schema.targets.c.target_path))
+_TARGETS_OF = Prepared(
+    sa.select(schema.targets).where(schema.targets.c.volume_id == _THIS).order_by(schema.targets.c.target_path)
+)
+_v, _m = schema.volumes.c, schema.meta.c
+_UNCLAIMED = Prepared(
+    sa.select(_v.volume_id, _v.csi_name, _v.capacity_bytes, _v.tag, _m.value)
+    .join_from(schema.volumes, schema.meta, _m.key == UNCLAIMED_META + _v.backing)
+    .where(_v.state == "ready")
+    .order_by(_v.volume_id)
+)
+_LAST_START = Prepared(sa.select(schema.incarnations).order_by(schema.incarnations.c.id.desc()).limit(1))
+_STAGE = Prepared(sa.select(schema.stages).where(schema.stages.c.volume_id == _THIS))
 
 
-def open_operations(connection: sa.Connection) -> list[OperationRecord]:
+def open_operations(connection: sqlite3.Connection) -> list[OperationRecord]:
     """Return every open operation, oldest intent first: the order in which they are settled."""
-    rows = connection.execute(_OPEN)
-    return [_operation(row._asdict()) for row in rows]
+    return [_operation(row) for row in _OPEN.all(connection)]
 
 
-def operations(connection: sa.Connection, *, limit: int, state: OperationState | None) -> list[OperationRecord]:
+def operations(connection: sqlite3.Connection, *, limit: int, state: OperationState | None) -> list[OperationRecord]:
     """Return operations, newest intent first."""
-    chosen = _OPERATIONS if state is None else _OPERATIONS.where(_o.state == state)
-    return [_operation(row._asdict()) for row in connection.execute(chosen.order_by(_o.number.desc()).limit(limit))]
+    rows = _LATEST.all(connection, {"most": limit, "state": state or ""})
+    return [_operation(row) for row in rows]
 
 
-def operations_about(connection: sa.Connection, text: str, *, limit: int) -> list[OperationRecord]:
+def operations_about(connection: sqlite3.Connection, text: str, *, limit: int) -> list[OperationRecord]:
     """Return the operations whose id or subject is this text; the open one first, then newest first."""
-    chosen = _OPERATIONS.where(sa.or_(_o.id == text, _o.subject == text))
-    ordered = chosen.order_by(_o.closed_at.is_not(None), _o.number.desc()).limit(limit)
-    return [_operation(row._asdict()) for row in connection.execute(ordered)]
+    return [_operation(row) for row in _ABOUT.all(connection, {"this": text, "most": limit})]
 
 
-def operation(connection: sa.Connection, operation_id: str) -> OperationRecord | None:
+def operation(connection: sqlite3.Connection, operation_id: str) -> OperationRecord | None:
     """Return one operation with all its steps."""
-    row = connection.execute(_OPERATION, {"this": operation_id}).one_or_none()
+    row = _OPERATION.one(connection, {"this": operation_id})
     if row is None:
         return None
-    trail = connection.execute(_TRAIL, {"this": operation_id})
-    return replace(_operation(row._asdict()), steps=tuple(Step(*one) for one in trail))
+    trail = _TRAIL.run(connection, {"this": operation_id})
+    return replace(_operation(row), steps=tuple(Step(*one) for one in trail))
 
 
-def volume(connection: sa.Connection, volume_id: str) -> VolumeRecord | None:
+def volume(connection: sqlite3.Connection, volume_id: str) -> VolumeRecord | None:
     """Return a volume's record; None when the journal has none (which says nothing about the appliance)."""
-    row = connection.execute(_VOLUME, {"this": volume_id}).one_or_none()
-    return None if row is None else _record(VolumeRecord, row._asdict())
+    row = _VOLUME.one(connection, {"this": volume_id})
+    return None if row is None else _record(VolumeRecord, row)
 
 
-def volumes(connection: sa.Connection) -> list[VolumeRecord]:
+def volumes(connection: sqlite3.Connection) -> list[VolumeRecord]:
     """Return all volumes by id."""
-    rows = connection.execute(_VOLUMES)
-    return [_record(VolumeRecord, row._asdict()) for row in rows]
+    return [_record(VolumeRecord, row) for row in _VOLUMES.all(connection)]
 
 
-def snapshot(connection: sa.Connection, snapshot_id: str) -> SnapshotRecord | None:
+def snapshot(connection: sqlite3.Connection, snapshot_id: str) -> SnapshotRecord | None:
     """Return a snapshot's record; None when the journal has none (which says nothing about the appliance)."""
-    row = connection.execute(_SNAPSHOT, {"this": snapshot_id}).one_or_none()
-    return None if row is None else _record(SnapshotRecord, row._asdict())
+    row = _SNAPSHOT.one(connection, {"this": snapshot_id})
+    return None if row is None else _record(SnapshotRecord, row)
 
 
-def snapshots(connection: sa.Connection) -> list[SnapshotRecord]:
+def snapshots(connection: sqlite3.Connection) -> list[SnapshotRecord]:
     """Return all snapshots by id."""
-    rows = connection.execute(_SNAPSHOTS)
-    return [_record(SnapshotRecord, row._asdict()) for row in rows]
+    return [_record(SnapshotRecord, row) for row in _SNAPSHOTS.all(connection)]
 
 
-def tombstones(connection: sa.Connection) -> list[Tombstone]:
+def tombstones(connection: sqlite3.Connection) -> list[Tombstone]:
     """Return all tombstones, oldest first."""
-    rows = connection.execute(_TOMBSTONES)
-    return [_record(Tombstone, row._asdict()) for row in rows]
+    return [_record(Tombstone, row) for row in _TOMBSTONES.all(connection)]
 
 
-def stage(connection: sa.Connection, volume_id: str) -> StageRecord | None:
+def stage(connection: sqlite3.Connection, volume_id: str) -> StageRecord | None:
     """Return the stage record of a volume; None when it is not staged here."""
-    row = connection.execute(_STAGE, {"this": volume_id}).one_or_none()
-    return None if row is None else _record(StageRecord, row._asdict())
+    row = _STAGE.one(connection, {"this": volume_id})
+    return None if row is None else _record(StageRecord, row)
 
 
-def stages(connection: sa.Connection) -> list[StageRecord]:
+def stages(connection: sqlite3.Connection) -> list[StageRecord]:
     """Return all stage records by volume id."""
-    rows = connection.execute(_STAGES)
-    return [_record(StageRecord, row._asdict()) for row in rows]
+    return [_record(StageRecord, row) for row in _STAGES.all(connection)]
 
 
-def targets(connection: sa.Connection, *, volume_id: str = "") -> list[TargetRecord]:
+def targets(connection: sqlite3.Connection, *, volume_id: str = "") -> list[TargetRecord]:
     """Return the published paths of one volume, or of all."""
-    t = schema.targets.c
-    chosen = sa.select(schema.targets) if not volume_id else sa.select(schema.targets).where(t.volume_id == volume_id)
-    rows = connection.execute(chosen.order_by(t.target_path))
-    return [_record(TargetRecord, row._asdict()) for row in rows]
+    rows = _TARGETS_OF.all(connection, {"this": volume_id}) if volume_id else _TARGETS.all(connection)
+    return [_record(TargetRecord, row) for row in rows]
 
 
-def unclaimed(connection: sa.Connection) -> list[Unclaimed]:
+def unclaimed(connection: sqlite3.Connection) -> list[Unclaimed]:
     """Return the volumes that were kept though nobody asked for them, and that nobody was let in to since."""
-    m, v = schema.meta.c, schema.volumes.c
-    rows = connection.execute(
-        sa.select(v.volume_id, v.csi_name, v.capacity_bytes, v.tag, m.value)
-        .join_from(schema.volumes, schema.meta, m.key == UNCLAIMED_META + v.backing)
-        .where(v.state == "ready")
-        .order_by(v.volume_id)
-    )
     found = []
-    for volume_id, csi_name, size, tag, value in rows:
+    for volume_id, csi_name, size, tag, value in _UNCLAIMED.run(connection):
         since, _, why = value.partition(" ")
         if never_let_in(tag):
             found.append(Unclaimed(volume_id, csi_name, size, float(since), why))
     return found
 
 
-def last_incarnation(connection: sa.Connection) -> Incarnation | None:
+def last_incarnation(connection: sqlite3.Connection) -> Incarnation | None:
     """Return the latest start of the driver on this journal."""
-    i = schema.incarnations
-    row = connection.execute(sa.select(i).order_by(i.c.id.desc()).limit(1)).one_or_none()
-    return None if row is None else _record(Incarnation, row._asdict())
+    row = _LAST_START.one(connection)
+    return None if row is None else _record(Incarnation, row)
 
 
 # Any: the values of a row are typed by the STRICT table, which mypy cannot see.

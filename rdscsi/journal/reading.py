@@ -11,9 +11,6 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
-
-import sqlalchemy as sa
 
 from rdscsi.errors import SettingsInvalid
 from rdscsi.journal import engine, faults, files, health, lock, migrations, queries, schema, store
@@ -90,7 +87,7 @@ def _is_request(operation: OperationRecord) -> bool:
 class Reading:
     """An open journal, read from one snapshot. Made by `read_journal` only."""
 
-    def __init__(self, connection: sa.Connection, situation: Situation) -> None:
+    def __init__(self, connection: sqlite3.Connection, situation: Situation) -> None:
         self.situation = situation
         self._connection = connection
 
@@ -144,22 +141,20 @@ class Reading:
 
     def troubles(self) -> list[str]:
         """Look the whole file over; return what is wrong with it. Takes a while for a large one."""
-        raw = cast("sqlite3.Connection", self._connection.connection.dbapi_connection)
         try:
             with health.telling_damage():
-                health.check(raw, self.situation.path)
+                health.check(self._connection, self.situation.path)
         except health.Broken as broken:
             return [str(broken)]
         return []
 
     def copy_to(self, target: Path) -> None:
         """Write the journal, as it is in this moment, into a new file. Raises SettingsInvalid when there is one."""
-        raw = cast("sqlite3.Connection", self._connection.connection.dbapi_connection)
         with faults.speaking_of(target):
             files.make(target)
             try:
                 with closing(sqlite3.connect(target)) as made:
-                    raw.backup(made)
+                    self._connection.backup(made)
                 with target.open("rb") as written:
                     os.fsync(written.fileno())
             except (OSError, sqlite3.Error):
@@ -182,10 +177,12 @@ def read_journal(path: Path) -> Iterator[Reading]:
         os.close(os.open(path, os.O_RDONLY | os.O_CLOEXEC))  # SQLite would not say why it cannot
         if not health.recognise(path, expected=False):
             raise SettingsInvalid([f"journal {path} is empty: no driver has written to it"])
-        with _undisturbed(path) as (source, immutable):
-            reader = engine.make_engine(source, read_only=True, immutable=immutable)
-            with reader.connect() as connection, connection.begin():
-                yield Reading(connection, _situation(connection, path))
+        with (
+            _undisturbed(path) as (source, immutable),
+            closing(engine.connect(source, read_only=True, immutable=immutable)) as connection,
+            engine.transaction(connection, begin=engine.READ),
+        ):
+            yield Reading(connection, _situation(connection, path))
 
 
 @contextmanager
@@ -207,7 +204,7 @@ def _undisturbed(path: Path) -> Iterator[tuple[Path, bool]]:
         yield copy, False
 
 
-def _situation(connection: sa.Connection, path: Path) -> Situation:
+def _situation(connection: sqlite3.Connection, path: Path) -> Situation:
     revision = migrations.stored_revision(connection)
     if revision > schema.HEAD:
         raise migrations.too_new(path, revision)

@@ -21,17 +21,19 @@ from rdscsi import __version__
 from rdscsi.errors import SettingsInvalid
 from rdscsi.journal import backups, files, health, lock, migrations, schema
 from rdscsi.journal.ballast import Ballast
-from rdscsi.journal.engine import connect, make_engine
+from rdscsi.journal.engine import WRITE, connect, make_engine, transaction
 from rdscsi.journal.faults import is_full, speaking_of
 from rdscsi.journal.health import JOURNAL_ID_KEY
 from rdscsi.journal.lock import Lock
+from rdscsi.journal.prepared import Prepared
 from rdscsi.observe import logs
 
 SET_ASIDE_KEY = "journal.set-aside"
 
 T = TypeVar("T")
 
-_META = sa.select(schema.meta.c.value).where(schema.meta.c.key == sa.bindparam("of"))
+_START = Prepared(sa.insert(schema.incarnations), ("pid", "host", "version", "started_at"))
+_META = Prepared(sa.select(schema.meta.c.value).where(schema.meta.c.key == sa.bindparam("of")))
 
 _log = logs.get_log()
 
@@ -61,8 +63,8 @@ class Store:
     `fresh`: this start made it. `set_aside`: where this start put a journal that it could not use.
     """
 
-    writing: sa.Connection
-    reading: sa.Connection
+    writing: sqlite3.Connection
+    reading: sqlite3.Connection
     ballast: Ballast
     journal_id: str
     incarnation: int
@@ -98,10 +100,10 @@ def hold(path: Path) -> Iterator[Lock]:
         yield held
 
 
-def read_meta(connection: sa.Connection, key: str) -> str | None:
+def read_meta(connection: sqlite3.Connection, key: str) -> str | None:
     """Return a value of the meta table."""
-    value: str | None = connection.execute(_META, {"of": key}).scalar()
-    return value
+    row = _META.one(connection, {"of": key})
+    return None if row is None else str(row["value"])
 
 
 def _spending(ballast: Ballast, job: Callable[[], T]) -> T:
@@ -119,12 +121,12 @@ def _opened(path: Path, held: Lock, ballast: Ballast, now: float, new_id: Callab
         _make(path, new_id(), found.told)
     ballast.ensure()
     with ExitStack() as stack:
-        writing = stack.enter_context(make_engine(path).connect())
-        with writing.begin():
+        writing = stack.enter_context(closing(connect(path)))
+        with transaction(writing, begin=WRITE):
             journal_id = str(read_meta(writing, JOURNAL_ID_KEY))
             incarnation = _note_start(writing, now)
         held.name(journal_id)
-        reading = stack.enter_context(make_engine(path, read_only=True).connect())
+        reading = stack.enter_context(closing(connect(path, read_only=True)))
         stack.pop_all()
     return Store(writing, reading, ballast, journal_id, incarnation, not found.usable, found.set_aside)
 
@@ -222,8 +224,8 @@ def _migrate(path: Path, stored: str) -> None:
             raise migrations.too_new(path, stored) from None
 
 
-def _note_start(connection: sa.Connection, now: float) -> int:
-    start = sa.insert(schema.incarnations).values(
-        pid=os.getpid(), host=socket.gethostname(), version=__version__, started_at=now
-    )
-    return int(connection.execute(start.returning(schema.incarnations.c.id)).scalar_one())
+def _note_start(connection: sqlite3.Connection, now: float) -> int:
+    values = {"pid": os.getpid(), "host": socket.gethostname(), "version": __version__, "started_at": now}
+    number = _START.run(connection, values).lastrowid
+    assert number is not None, "an INSERT tells its row"
+    return number

@@ -11,19 +11,19 @@ import sqlite3
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TypeVar, cast
+from typing import TypeVar
 
-import sqlalchemy as sa
 import trio
 
 from rdscsi.errors import JournalFailed
 from rdscsi.journal.ballast import Ballast
+from rdscsi.journal.engine import WRITE, transaction
 from rdscsi.journal.faults import is_full, words
 from rdscsi.journal.threads import SqlThread
 from rdscsi.observe import logs
 
 T = TypeVar("T")
-Work = Callable[[sa.Connection], T]
+Work = Callable[[sqlite3.Connection], T]
 
 LINGER_SECONDS = 0.5  # how long breadcrumbs wait for a commit to ride with, before they cause one
 
@@ -80,10 +80,9 @@ class Writer:
     """Owns the writing connection; the one task in `run` uses it. So it does the ballast."""
 
     def __init__(
-        self, connection: sa.Connection, *, ballast: Ballast, thread: SqlThread, watch: Watch = unwatched
+        self, connection: sqlite3.Connection, *, ballast: Ballast, thread: SqlThread, watch: Watch = unwatched
     ) -> None:
         self._connection = connection
-        self._raw = cast("sqlite3.Connection", connection.connection.dbapi_connection)
         self._ballast = ballast
         self._watch = watch
         self._thread = thread
@@ -198,26 +197,25 @@ class Writer:
             if not (is_full(error) and self._ballast.release()):
                 raise
             _log.error("journal.disk_full", ballast="released", error=words(error))
-        self._raw.rollback()  # after a failed COMMIT SQLite may have done so, or not; SQLAlchemy does not look
         return self._attempt(batch)
 
     def _attempt(self, batch: list[_Item]) -> list[Exception | None]:
-        with self._connection.begin():
+        with transaction(self._connection, begin=WRITE):
             return [self._apply(item) for item in batch]
 
     def _apply(self, item: _Item) -> Exception | None:
-        """Do one item's work in a savepoint. SQLAlchemy's own costs more than the work inside of it."""
+        """Do one item's work in a savepoint."""
         fault: Exception | None = None
-        self._raw.execute("SAVEPOINT item")
+        self._connection.execute("SAVEPOINT item")
         try:
             item.work(self._connection)
         except Exception as error:
             # SQLite undoes the whole transaction after some errors: nothing of it may go on then.
-            if not (self._raw.in_transaction and _own_fault(error)):
+            if not (self._connection.in_transaction and _own_fault(error)):
                 raise
             fault = error  # delivered to the one who waits for this item
-            self._raw.execute("ROLLBACK TO item")
-        self._raw.execute("RELEASE item")
+            self._connection.execute("ROLLBACK TO item")
+        self._connection.execute("RELEASE item")
         return fault
 
     def _release(self) -> None:
@@ -231,8 +229,8 @@ class Writer:
 
 
 def _own_fault(error: Exception) -> bool:
-    if isinstance(error, sa.exc.DatabaseError):
-        return getattr(error.orig, "sqlite_errorcode", 0) & 0xFF in _OWN_FAULT
+    if isinstance(error, sqlite3.Error):
+        return getattr(error, "sqlite_errorcode", 0) & 0xFF in _OWN_FAULT
     return True
 
 

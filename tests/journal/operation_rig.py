@@ -1,10 +1,10 @@
 """What the tests of operations share."""
 
+import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-import sqlalchemy as sa
 import trio
 from journal_sample import BARE
 
@@ -14,8 +14,8 @@ REQUEST: dict[str, Json] = {"size": 1, "names": ["a"]}
 
 
 def running(sql: str) -> Change:
-    def apply(connection: sa.Connection) -> None:
-        connection.exec_driver_sql(sql)
+    def apply(connection: sqlite3.Connection) -> None:
+        connection.execute(sql)
 
     return Change(sql, apply)
 

@@ -6,11 +6,11 @@ Tells what the journal has acknowledged by lines in DIRECTORY/told, so that the 
 """
 
 import os
+import sqlite3
 import sys
 from dataclasses import replace
 from pathlib import Path
 
-import sqlalchemy as sa
 import trio
 from journal_sample import SMALL, VOLUME
 
@@ -20,8 +20,8 @@ from rdscsi.journal import Change, Journal, changes, open_journal
 STARTS, WRITERS, OPERATIONS = 3, 4, 12
 
 
-def _fold_often(connection: sa.Connection) -> None:
-    connection.exec_driver_sql("PRAGMA wal_autocheckpoint=30")
+def _fold_often(connection: sqlite3.Connection) -> None:
+    connection.execute("PRAGMA wal_autocheckpoint=30")
 
 
 FOLD_OFTEN = Change("fold the log back often, so that a short run sees it", _fold_often)

@@ -5,7 +5,7 @@ import os
 import sqlite3
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from journal_sample import SMALL, VOLUME, names_in, opened
 from rdscsi.errors import DeviceUnavailable, JournalFailed, OperationPending
 from rdscsi.journal import Change, Journal, JournalFull, Precautions, changes, open_journal, schema
 from rdscsi.journal.ballast import PAUSE_SECONDS, Ballast
-from rdscsi.journal.engine import make_engine
+from rdscsi.journal.engine import connect
 from rdscsi.journal.faults import is_full
 from rdscsi.journal.reading import read_journal
 from rdscsi.journal.threads import SqlThread
@@ -154,18 +154,17 @@ def told(code: int) -> sqlite3.OperationalError:
 class Shelf(Ballast):
     """Ballast that is pages of the database file itself: full disks without root. Giving it up lifts the limit."""
 
-    def __init__(self, connection: sa.Connection, *, spare: int) -> None:
+    def __init__(self, connection: sqlite3.Connection, *, spare: int) -> None:
         super().__init__(Path("nowhere"), size=1, now=Clock())
-        self._raw = connection.connection.dbapi_connection
+        self._connection = connection
         self._spare = spare
         self.held = True
 
     def release(self) -> bool:
         spare, self._spare, self.held = self._spare, 0, False
-        assert self._raw is not None
         if spare:
-            pages = self._raw.execute("PRAGMA page_count").fetchone()[0]
-            self._raw.execute(f"PRAGMA max_page_count={pages + spare}")
+            pages = self._connection.execute("PRAGMA page_count").fetchone()[0]
+            self._connection.execute(f"PRAGMA max_page_count={pages + spare}")
         return bool(spare)
 
 
@@ -178,8 +177,8 @@ class TestTheWriter:
             connection.execute("CREATE TABLE kept (value INTEGER, ballast TEXT)")
         errors: list[type[Exception]] = []
 
-        def keep(connection: sa.Connection, value: int) -> int:
-            connection.exec_driver_sql("INSERT INTO kept VALUES (?, ?)", (value, LARGE))
+        def keep(connection: sqlite3.Connection, value: int) -> int:
+            connection.execute("INSERT INTO kept VALUES (?, ?)", (value, LARGE))
             return value
 
         async def submit(value: int) -> None:
@@ -188,9 +187,8 @@ class TestTheWriter:
             except Exception as error:
                 errors.append(type(error))
 
-        with make_engine(path).connect() as writing:
-            writing.exec_driver_sql("PRAGMA max_page_count=4")
-            writing.rollback()
+        with closing(connect(path)) as writing:
+            writing.execute("PRAGMA max_page_count=4")
             writer = Writer(writing, ballast=Shelf(writing, spare=spare), thread=SqlThread(inline=True))
             async with trio.open_nursery() as nursery:
                 await nursery.start(writer.run)

@@ -5,7 +5,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import sqlalchemy as sa
 import trio
 from journal_sample import BARE, SMALL, STAGE, TARGET, TOMBSTONE, VOLUME, names_in, opened
 from trio.testing import MockClock, wait_all_tasks_blocked
@@ -114,7 +113,7 @@ async def test_what_is_dropped_is_gone_and_may_be_dropped_twice(tmp_path: Path) 
 async def test_a_commit_is_all_or_nothing_and_an_empty_one_is_fine(tmp_path: Path) -> None:
     async with open_journal(tmp_path / "journal.db", precautions=BARE) as journal:
         await journal.commit()
-        with pytest.raises(sa.exc.IntegrityError):
+        with pytest.raises(sqlite3.IntegrityError):
             await journal.commit(changes.put_volume(VOLUME), changes.put_volume(replace(VOLUME, capacity_bytes=-1)))
         assert await journal.volumes() == []
 
@@ -236,10 +235,10 @@ async def test_a_journal_that_is_closed_takes_nothing(tmp_path: Path) -> None:
 def spoil(journal: Journal, sql: str) -> changes.Change:
     """Break the journal's file under it, as a disk that rots would."""
 
-    def apply(connection: sa.Connection) -> None:
-        connection.exec_driver_sql("PRAGMA writable_schema=ON")
-        connection.exec_driver_sql(sql)
-        connection.exec_driver_sql("PRAGMA schema_version=99")
+    def apply(connection: sqlite3.Connection) -> None:
+        connection.execute("PRAGMA writable_schema=ON")
+        connection.execute(sql)
+        connection.execute("PRAGMA schema_version=99")
 
     return changes.Change("spoil", apply)
 

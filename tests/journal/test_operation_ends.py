@@ -1,12 +1,12 @@
 """How an operation ends, once and as a whole; and what becomes of one that an earlier attempt left."""
 
+import sqlite3
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import pytest
-import sqlalchemy as sa
 import trio
 from journal_sample import VOLUME
 from operation_rig import FORGED, REQUEST, journal_at, only, running
@@ -36,10 +36,10 @@ class TestTheEnd:
     async def test_recording_is_all_or_nothing(self, journal: Journal) -> None:
         with pytest.raises(OperationPending):
             async with journal.operation("create", "v/1", REQUEST) as operation:
-                with pytest.raises(sa.exc.DatabaseError):
+                with pytest.raises(sqlite3.DatabaseError):
                     await operation.record(changes.put_meta("k", "v"), FORGED)
                 assert await journal.get_meta("k") is None
-                with pytest.raises(sa.exc.DatabaseError):
+                with pytest.raises(sqlite3.DatabaseError):
                     await operation.fail(OutOfSpace("full"), changes.put_meta("k", "v"), FORGED)
                 assert operation.open
         assert (await only(journal)).state == "open"

@@ -1,6 +1,8 @@
 """History is bounded in every way; what is open, and what exists, is never forgotten."""
 
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,23 +11,24 @@ import sqlalchemy as sa
 from journal_sample import VOLUME
 
 from rdscsi.journal import Retention, changes, migrations, queries, schema
-from rdscsi.journal.engine import make_engine
+from rdscsi.journal.engine import connect, make_engine
+from rdscsi.journal.prepared import Prepared
 from rdscsi.journal.retention import prune, thin_trail
 
 DAY = 24 * 3600.0
 
 
 @pytest.fixture
-def connection(tmp_path: Path) -> Iterator[sa.Connection]:
+def connection(tmp_path: Path) -> Iterator[sqlite3.Connection]:
     (tmp_path / "journal.db").touch()
     with make_engine(tmp_path / "journal.db", foreign_keys=False).begin() as made:
         migrations.migrate(made)
-    with make_engine(tmp_path / "journal.db").begin() as opened:
+    with closing(connect(tmp_path / "journal.db")) as opened:
         yield opened
 
 
 def add(
-    connection: sa.Connection, number: int, *, closed_at: float | None, steps: int = 1, incarnation: int = 1
+    connection: sqlite3.Connection, number: int, *, closed_at: float | None, steps: int = 1, incarnation: int = 1
 ) -> str:
     identity = f"{number:013d}"
     row = {
@@ -39,27 +42,28 @@ def add(
         "incarnation": incarnation,
         "attempts": 1,
     }
-    connection.execute(sa.insert(schema.operations).values(row))
+    Prepared(sa.insert(schema.operations), tuple(row)).run(connection, row)
     for step in range(steps):
-        connection.execute(sa.insert(schema.steps).values(operation_id=identity, at=float(step), name=f"step {step}"))
+        values = (identity, float(step), f"step {step}")
+        connection.execute("INSERT INTO steps (operation_id, at, name) VALUES (?, ?, ?)", values)
     return identity
 
 
-def start(connection: sa.Connection, count: int = 1) -> None:
+def start(connection: sqlite3.Connection, count: int = 1) -> None:
     for _ in range(count):
         values = {"pid": 1, "host": "h", "version": "0", "started_at": 1.0}
-        connection.execute(sa.insert(schema.incarnations).values(values))
+        Prepared(sa.insert(schema.incarnations), tuple(values)).run(connection, values)
 
 
-def subjects(connection: sa.Connection) -> list[int]:
+def subjects(connection: sqlite3.Connection) -> list[int]:
     return sorted(int(one.subject[2:]) for one in queries.operations(connection, limit=10_000, state=None))
 
 
-def count(connection: sa.Connection, table: sa.Table) -> int:
-    return int(connection.execute(sa.select(sa.func.count()).select_from(table)).scalar_one())
+def count(connection: sqlite3.Connection, table: sa.Table) -> int:
+    return int(connection.execute(f"SELECT count(*) FROM {table.name}").fetchone()[0])
 
 
-def test_the_newest_closed_operations_stay(connection: sa.Connection) -> None:
+def test_the_newest_closed_operations_stay(connection: sqlite3.Connection) -> None:
     start(connection)
     for number in range(20):
         add(connection, number, closed_at=100.0 + number)
@@ -68,7 +72,7 @@ def test_the_newest_closed_operations_stay(connection: sa.Connection) -> None:
     assert count(connection, schema.steps) == 5
 
 
-def test_old_ones_go_however_few_they_are(connection: sa.Connection) -> None:
+def test_old_ones_go_however_few_they_are(connection: sqlite3.Connection) -> None:
     start(connection)
     for number in range(4):
         add(connection, number, closed_at=number * DAY)
@@ -76,7 +80,7 @@ def test_old_ones_go_however_few_they_are(connection: sa.Connection) -> None:
     assert subjects(connection) == [2, 3]
 
 
-def test_open_ones_stay_however_old_they_are(connection: sa.Connection) -> None:
+def test_open_ones_stay_however_old_they_are(connection: sqlite3.Connection) -> None:
     start(connection)
     for number in range(4):
         add(connection, number, closed_at=None if number < 2 else 1.0)
@@ -85,7 +89,7 @@ def test_open_ones_stay_however_old_they_are(connection: sa.Connection) -> None:
     assert count(connection, schema.steps) == 2
 
 
-def test_it_goes_in_batches(connection: sa.Connection) -> None:
+def test_it_goes_in_batches(connection: sqlite3.Connection) -> None:
     start(connection)
     for number in range(20):
         add(connection, number, closed_at=float(number))
@@ -95,7 +99,7 @@ def test_it_goes_in_batches(connection: sa.Connection) -> None:
         assert len(subjects(connection)) == left
 
 
-def test_a_file_that_grows_too_large_loses_history_before_its_time(connection: sa.Connection) -> None:
+def test_a_file_that_grows_too_large_loses_history_before_its_time(connection: sqlite3.Connection) -> None:
     start(connection)
     for number in range(400):
         add(connection, number, closed_at=float(number), steps=20)
@@ -105,28 +109,26 @@ def test_a_file_that_grows_too_large_loses_history_before_its_time(connection: s
     left = subjects(connection)
     assert 0 < len(left) < 300
     assert left == list(range(400 - len(left), 400))
-    pages, free = (
-        connection.exec_driver_sql(f"PRAGMA {name}").scalar_one() for name in ("page_count", "freelist_count")
-    )
+    pages, free = (connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "freelist_count"))
     assert (pages - free) * 4096 <= bound
 
 
-def test_starts_that_no_operation_names_go(connection: sa.Connection) -> None:
+def test_starts_that_no_operation_names_go(connection: sqlite3.Connection) -> None:
     start(connection, 10)
     add(connection, 1, closed_at=None, incarnation=2)
     prune(connection, Retention(incarnations=3), now=1.0)
-    assert [row.id for row in connection.execute(sa.select(schema.incarnations.c.id))] == [2, 8, 9, 10]
+    assert [number for (number,) in connection.execute("SELECT id FROM incarnations")] == [2, 8, 9, 10]
 
 
-def test_the_oldest_tombstones_go(connection: sa.Connection) -> None:
+def test_the_oldest_tombstones_go(connection: sqlite3.Connection) -> None:
     for number in range(10):
         values = {"volume_id": f"v/{number}", "slot": "s", "backing": "b", "generation": 1, "deleted_at": 1.0}
-        connection.execute(sa.insert(schema.tombstones).values(values))
+        Prepared(sa.insert(schema.tombstones), tuple(values)).run(connection, values)
     prune(connection, Retention(tombstones=4), now=1.0)
     assert [stone.volume_id for stone in queries.tombstones(connection)] == ["v/6", "v/7", "v/8", "v/9"]
 
 
-def test_volumes_are_never_forgotten(connection: sa.Connection) -> None:
+def test_volumes_are_never_forgotten(connection: sqlite3.Connection) -> None:
     for number in range(50):
         changes.put_volume(replace(VOLUME, volume_id=f"v/{number}", updated_at=0.0)).apply(connection)
     nothing = Retention(closed_operations=0, closed_seconds=0, incarnations=0, tombstones=0, bytes=0)
@@ -134,7 +136,7 @@ def test_volumes_are_never_forgotten(connection: sa.Connection) -> None:
     assert count(connection, schema.volumes) == 50
 
 
-def test_a_trail_is_thinned_in_its_middle(connection: sa.Connection) -> None:
+def test_a_trail_is_thinned_in_its_middle(connection: sqlite3.Connection) -> None:
     start(connection)
     one, other = add(connection, 1, closed_at=None, steps=300), add(connection, 2, closed_at=None, steps=3)
     thin_trail(connection, one)
@@ -146,7 +148,7 @@ def test_a_trail_is_thinned_in_its_middle(connection: sa.Connection) -> None:
 
 
 @pytest.mark.parametrize("steps", [0, 219, 220, 221])
-def test_a_short_trail_is_left_alone(connection: sa.Connection, steps: int) -> None:
+def test_a_short_trail_is_left_alone(connection: sqlite3.Connection, steps: int) -> None:
     start(connection)
     thin_trail(connection, add(connection, 1, closed_at=None, steps=steps))
     assert count(connection, schema.steps) == min(steps, 220)
