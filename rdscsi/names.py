@@ -11,6 +11,7 @@ import re
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 from rdscsi.model import Portal, PublishContext
 
@@ -57,11 +58,13 @@ def checksum(purpose: str, *parts: str, length: int) -> str:
     return _base32(digest)[:length]
 
 
+@lru_cache
 def cluster_key(cluster_id: str) -> str:
     """Return the six characters that tell this cluster's objects from another's at a glance."""
     return checksum("cluster", cluster_id, length=6)
 
 
+@lru_cache(4096)
 def slot(kind: str, cluster_id: str, csi_name: str) -> str:
     """Return the RouterOS slot of an object: a function of the cluster, the kind and the whole CSI name."""
     return f"{kind}{cluster_key(cluster_id)}-{checksum('slot', cluster_id, kind, csi_name, length=24)}"

@@ -8,12 +8,13 @@ import enum
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 VOLUMES = ("a", "b", "c", "d")
 SNAPSHOTS = ("s", "t")
 SNAPSHOT, DROP = "snapshot", "drop"
 NODES = ("node-1", "node-2", "node-3")
-LENGTH, SHORT_LENGTH, DUET_LENGTH = 240.0, 60.0, 120.0
+LENGTH, SHORT_LENGTH, DUET_LENGTH, BRIEF_LENGTH = 240.0, 60.0, 120.0, 20.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +97,10 @@ class Script:
 
 
 def make_script(seed: int, flavour: str = "long") -> Script:
-    """Return the script of a seed. `flavour`: one of FLAVOURS, or MIXED, where the seed decides that too."""
+    """Return the script of a seed. `flavour`: one of FLAVOURS, or MIXED or DENSE, where the seed decides that too."""
+    if flavour == DENSE:
+        seed, rest = divmod(seed, _BRIEF_OF) if seed % _BRIEF_OF == 0 else (seed, 1)
+        flavour = MIXED if rest == 0 else "brief"
     if flavour == MIXED:
         flavour = _MIXED[seed % len(_MIXED)]
     return FLAVOURS[flavour](seed)
@@ -135,6 +139,30 @@ def short_script(seed: int) -> Script:
     )
 
 
+def brief_script(seed: int) -> Script:
+    """A few seconds of one volume, with one to three troubles among them: many of these cost as one long life does."""
+    rng = random.Random(f"brief {seed}")  # noqa: S311 - repeatable on purpose
+    wants = ["create"]
+    for _ in range(rng.choice((0, 1, 1, 2))):
+        wants += rng.choice((["publish", "unpublish"], ["publish"], ["unpublish"], ["expand"], ["create"], ["expand"]))
+    wants += ["delete"] if rng.random() < 0.7 else []
+    goals = list(_life(rng, "a", wants, "", rng.uniform(0.0, 2.0), (0.0, 0.1, 0.5, 3.0)))
+    if rng.randrange(4) == 0:
+        taken = [SNAPSHOT, *([DROP] if rng.random() < 0.7 else [])]
+        goals += _life(rng, "s", taken, "a", rng.uniform(0.0, goals[-1].at), (0.0, 0.5, 3.0))
+    until = max(goal.at for goal in goals) + 2.0
+    troubles = [_trouble(rng, until=until, volumes=("a",)) for _ in range(rng.choice((1, 1, 2, 2, 3)))]
+    if rng.randrange(12) == 0:
+        troubles.append(Trouble(rng.uniform(0.0, until), OLD_JOURNAL, rng.choice((0.5, 3.0, 10.0))))
+    return Script(
+        seed=seed,
+        events=tuple(sorted((*goals, *troubles), key=lambda event: event.at)),
+        flush_delay=rng.choice((0.0, 0.0, 3.0)),
+        delay=rng.choice((0.0, 0.05, 0.1, 0.25)),
+        length=BRIEF_LENGTH,
+    )
+
+
 def copies_script(seed: int) -> Script:
     """Snapshots and copies of a volume that lives on or is deleted meanwhile, and what becomes of them; troubles."""
     rng = random.Random(f"copies {seed}")  # noqa: S311 - repeatable on purpose
@@ -156,15 +184,7 @@ def copies_script(seed: int) -> Script:
 def _copied(rng: random.Random, copied: str) -> list[Goal]:
     """The lives of a snapshot and of a volume that is made of it, each by a caller of its own; or of a clone."""
 
-    def life(name: str, verbs: Sequence[str], source: str, begin: float) -> Iterator[Goal]:
-        at = begin
-        for verb in verbs:
-            made_of = source if verb in ("create", SNAPSHOT) else ""
-            size = rng.randrange(1, 64) << 20 if verb == "expand" else 0
-            node = rng.choice(NODES) if verb == "publish" else ""
-            yield Goal(at, name, verb, node, size, rng.choice((1, 2, 1000, 1000, 1000)), made_of)
-            at += rng.choice((0.0, 0.5, 5.0, 15.0)) * rng.random()
-
+    life = partial(_life, rng, gaps=(0.0, 0.5, 5.0, 15.0))
     begin = rng.uniform(0.5, 20.0)
     restored = [verb for verb in ("create", "create", "expand", "publish", "unpublish") if rng.random() < 0.5]
     restored = ["create", *restored, *(["delete"] if rng.random() < 0.6 else [])]
@@ -176,6 +196,19 @@ def _copied(rng: random.Random, copied: str) -> list[Goal]:
         volume = {"s": "b", "t": "c"}[copied]
         goals += life(volume, restored, copied, begin + rng.uniform(0.5, 10.0))
     return goals
+
+
+def _life(
+    rng: random.Random, name: str, verbs: Sequence[str], source: str, begin: float, gaps: Sequence[float]
+) -> Iterator[Goal]:
+    """One want after the other, each at most one of the gaps later. `source`: what it is a copy of."""
+    at = begin
+    for verb in verbs:
+        made_of = source if verb in ("create", SNAPSHOT) else ""
+        size = rng.randrange(1, 64) << 20 if verb == "expand" else 0
+        node = rng.choice(NODES) if verb == "publish" else ""
+        yield Goal(at, name, verb, node, size, rng.choice((1, 2, 1000, 1000, 1000)), made_of)
+        at += rng.choice(gaps) * rng.random()
 
 
 def duet_script(seed: int) -> Script:
@@ -206,10 +239,14 @@ def _trouble_of_two(rng: random.Random, until: float) -> Trouble:
 FLAVOURS: Mapping[str, Callable[[int], Script]] = {
     "long": long_script,
     "short": short_script,
+    "brief": brief_script,
     "copies": copies_script,
     "duet": duet_script,
 }
 MIXED = "mixed"
+DENSE = "dense"
+_BRIEF_OF = 10
+"""Of so many dense seeds all but one are brief: half of the time goes to each."""
 _MIXED = ("short", "copies", "short", "copies", "duet", "long", "short", "copies", "short", "copies")
 
 

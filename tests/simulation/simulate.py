@@ -29,7 +29,7 @@ import structlog
 from totals import Batch, Totals, told
 
 from rdscsi.testing.minimise import minimise
-from rdscsi.testing.script import FLAVOURS, MIXED, Script, make_script
+from rdscsi.testing.script import DENSE, FLAVOURS, MIXED, Script, make_script
 from rdscsi.testing.simulation import Result, simulate
 
 CORPUS = Path(__file__).with_name("corpus.txt")
@@ -81,7 +81,7 @@ def main() -> int:
 def parsed() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Run simulations by the seed.")
     parser.add_argument("--seeds", default="0:1000", metavar="FIRST:COUNT", help="default %(default)s")
-    parser.add_argument("--flavour", default="long", choices=(*FLAVOURS, MIXED), help="default %(default)s")
+    parser.add_argument("--flavour", default="long", choices=(*FLAVOURS, MIXED, DENSE), help="default %(default)s")
     parser.add_argument("--minutes", type=float, metavar="M", help="go on from FIRST for so long, whatever COUNT says")
     parser.add_argument("--state", type=Path, metavar="FILE", help="keep the count there, and go on from it")
     parser.add_argument("--nice", action="store_true", help="leave the processors to whoever else wants them")

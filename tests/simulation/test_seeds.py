@@ -4,10 +4,10 @@ import pytest
 from simulate import Seed, corpus
 
 from rdscsi.testing.minimise import minimise
-from rdscsi.testing.script import FLAVOURS, MIXED, Script, make_script
+from rdscsi.testing.script import DENSE, FLAVOURS, MIXED, Script, make_script
 from rdscsi.testing.simulation import simulate
 
-SHARES = {"long": 12, "short": 40, "copies": 40, "duet": 12}
+SHARES = {"long": 12, "short": 40, "brief": 60, "copies": 40, "duet": 12}
 SEEDS = [*corpus(), *(Seed(flavour, 1_000 + number) for flavour, share in SHARES.items() for number in range(share))]
 
 
@@ -32,10 +32,16 @@ def test_the_same_seed_gives_the_same_run(flavour: str) -> None:
     assert make_script(3, flavour) == script
 
 
-def test_mixed_seeds_are_of_every_flavour() -> None:
+def test_mixed_seeds_are_of_every_flavour_but_the_brief_ones() -> None:
     mixed = [make_script(number, MIXED) for number in range(20)]
-    for flavour, make in FLAVOURS.items():
-        assert any(script == make(number) for number, script in enumerate(mixed)), flavour
+    found = {flavour for flavour, make in FLAVOURS.items() for number in range(20) if mixed[number] == make(number)}
+    assert found == FLAVOURS.keys() - {"brief"}
+
+
+def test_dense_seeds_are_brief_and_one_of_ten_is_a_mixed_one() -> None:
+    for number in range(40):
+        dense = make_script(number, DENSE)
+        assert dense == (make_script(number, "brief") if number % 10 else make_script(number // 10, MIXED))
 
 
 def test_a_failing_script_is_cut_down_to_what_matters() -> None:
