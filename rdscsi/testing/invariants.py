@@ -118,8 +118,11 @@ class Memory(enum.Enum):
 
     WHOLE = "nothing"
     LOST = "files without a record, and half-made volumes that nobody asks for again"
-    OLD = "besides, records of volumes that were deleted since, quarantined as lost"
+    OLD = "besides, records of volumes and snapshots that were deleted since, quarantined as lost"
     OLD_AND_REBOOTED = "besides, such volumes made anew: after a reboot the record is believed"
+
+
+_OLD = (Memory.OLD, Memory.OLD_AND_REBOOTED)
 
 
 async def violations(
@@ -161,9 +164,11 @@ async def violations(
     kept = {volume_id for volume_id in promises.exists if memory is not Memory.WHOLE and _has_file(now, volume_id)}
     wrong += _promises(promises, records, kept)
     snapshots = {record.snapshot_id: record for record in await journal.snapshots()}
-    for taken in [one for one in snapshots.values() if one.quarantine.startswith(LOST) and _taken(one.leaf, lost)]:
-        promises.doubt(taken.snapshot_id)
-        del snapshots[taken.snapshot_id]
+    for missing in [one for one in snapshots.values() if one.quarantine.startswith(LOST)]:
+        if _taken(missing.leaf, lost):
+            promises.doubt(missing.snapshot_id)
+        if _taken(missing.leaf, lost) or (missing.snapshot_id in promises.gone and memory in _OLD):
+            del snapshots[missing.snapshot_id]
     wrong += _snapshots(now, promises, snapshots, memory)
     return wrong
 
