@@ -16,7 +16,7 @@ from rdscsi.journal import Change, changes
 from rdscsi.routeros.answers import Answer
 from rdscsi.tags import parse_tag
 
-REPAIRS = frozenset({Verdict.RESTORE, Verdict.ADD_AGAIN, Verdict.MAKE_AGAIN, Verdict.ERASE})
+REPAIRS = frozenset({Verdict.RESTORE, Verdict.ADD_AGAIN, Verdict.ADD_OR_MAKE, Verdict.MAKE_AGAIN, Verdict.ERASE})
 
 
 @dataclass(frozen=True, slots=True)

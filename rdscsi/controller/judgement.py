@@ -8,6 +8,9 @@ from rdscsi.journal import VolumeRecord
 from rdscsi.routeros.answers import DiskItem
 from rdscsi.tags import Tag, TagState, parse_tag
 
+NOT_ADDED = "its item cannot be added again: "
+"""How a reason goes on, behind LOST: the backing object is there, and the appliance refuses an item for its file."""
+
 LOST = "lost: "
 """How a quarantine begins whose volume has nothing left on the appliance; such a volume may be deleted."""
 
@@ -21,6 +24,7 @@ class Verdict(enum.Enum):
     UNFINISHED = "an open operation will settle it"
     RESTORE = "the appliance forgot a committed change: it is made again"
     ADD_AGAIN = "the item is gone and its file is there: it is added again"
+    ADD_OR_MAKE = "the item is gone, and nobody ever had it: it is added again if its file is there, else made again"
     MAKE_AGAIN = "a power loss took all of it, and nobody ever had it: it is made again"
     ERASE = "a deleted volume is there again, or only half deleted: it is erased"
     QUARANTINE = "a person must look"
@@ -113,8 +117,10 @@ def _unknown(facts: Facts, tag: Tag | None) -> Judgement:
 def _without_item(facts: Facts, record: VolumeRecord) -> Judgement:
     if record.state != "ready":
         return Judgement(Verdict.UNFINISHED)
-    if record.backing in facts.backings:
-        return Judgement(Verdict.ADD_AGAIN)
+    if record.backing in facts.backings and record.quarantine.startswith(LOST + NOT_ADDED):
+        return Judgement(Verdict.QUARANTINE, record.quarantine)
+    if record.backing in facts.backings:  # a subvolume; whether the file is in it, adding the item tells
+        return Judgement(Verdict.ADD_OR_MAKE if _nobodys_yet(facts, record) else Verdict.ADD_AGAIN)
     committed = parse_tag(record.tag)
     if committed is not None and committed.path:
         # Nobody looks for the file of an imported volume but through its item.
@@ -129,9 +135,14 @@ def _without_file(facts: Facts, record: VolumeRecord) -> Judgement:
 
 
 def _gone(facts: Facts, record: VolumeRecord, what: str) -> Judgement:
-    if facts.rebooted and not record.ever_published:
+    if _nobodys_yet(facts, record):
         return Judgement(Verdict.MAKE_AGAIN)
     return Judgement(Verdict.QUARANTINE, LOST + what)
+
+
+def _nobodys_yet(facts: Facts, record: VolumeRecord) -> bool:
+    """Tell whether what a power loss took of this volume is no loss: it may be made anew, empty as it was."""
+    return facts.rebooted and not record.ever_published
 
 
 def _taken(facts: Facts, record: VolumeRecord, item: DiskItem) -> Judgement:

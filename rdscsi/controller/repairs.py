@@ -6,6 +6,7 @@ unpublish was cutting off is not let in again all the same: by an old copy of th
 """
 
 from collections.abc import Iterable
+from dataclasses import replace
 from functools import partial
 
 from rdscsi import names
@@ -14,8 +15,9 @@ from rdscsi.controller.backend import Backend
 from rdscsi.controller.catalogue import Entry
 from rdscsi.controller.erasing import drop_item, erase, own_tag
 from rdscsi.controller.inventory import Repair
-from rdscsi.controller.judgement import Verdict
+from rdscsi.controller.judgement import LOST, NOT_ADDED, Verdict
 from rdscsi.controller.overtaken import BACKING
+from rdscsi.errors import Refused
 from rdscsi.journal import Change, Json, Operation, VolumeRecord, changes
 from rdscsi.tags import Tag, TagState, parse_tag
 
@@ -24,6 +26,8 @@ ERASE = "erase"
 _REPLACED = (publications.PUBLISH, publications.UNPUBLISH, expansion.KIND, KIND, ERASE)
 _WAITING = (creation.KIND, deletion.KIND)
 _CUT = "cut"
+_PATIENCE_SECONDS = 60.0
+"""How long an item that the appliance refuses is tried to be added again: a refusal may pass."""
 
 
 async def repair(backend: Backend, found: Repair) -> None:
@@ -125,7 +129,16 @@ async def _restore(backend: Backend, operation: Operation) -> None:
     committed = parse_tag(record.tag)
     assert committed is not None, "only what has a committed tag is restored"
     entry = await backend.look_at(record.slot, record.backing)
-    if operation.request["why"] == Verdict.MAKE_AGAIN.value:
+    why = operation.request["why"]
+    if entry.item is None and why != Verdict.MAKE_AGAIN.value:
+        try:
+            entry = await _add_again(backend, operation, record)
+        except Refused as refused:
+            if why != Verdict.ADD_OR_MAKE.value:
+                await _give_up(backend, operation, record, refused)
+                return
+            why = Verdict.MAKE_AGAIN.value  # its directory is all that the power loss has left
+    if why == Verdict.MAKE_AGAIN.value:
         entry = await _make_again(backend, operation, record, committed, entry)
     elif (tag := own_tag(record, entry)) is None or tag.generation <= committed.generation:
         entry = await _as_committed(backend, operation, record, committed, entry)
@@ -141,12 +154,6 @@ async def _as_committed(
 
     Whoever was being cut off stays out.
     """
-    backing = backend.backing(record)
-    if entry.item is None:
-        await operation.step("add again", record.slot)
-        line = partial(backend.device.add_again, backing, tag=record.tag)
-        entry = await backend.act(record.slot, line, backing)
-        backend.expect(entry.item is not None, "there again", entry)
     await operation.step("restore", record.tag)
     cut = operation.request.get(_CUT)
     entry = await publications.restore(backend, record, None if cut is None else str(cut))
@@ -158,10 +165,36 @@ async def _as_committed(
     return entry
 
 
+async def _add_again(backend: Backend, operation: Operation, record: VolumeRecord) -> Entry:
+    """Add the item again to the file that is there. Raises Refused when the appliance takes no item for it."""
+    await operation.step("add again", record.slot)
+    backing = backend.backing(record)
+    line = partial(backend.device.add_again, backing, tag=record.tag)
+    entry = await backend.act(record.slot, line, backing)
+    backend.expect(entry.item is not None, "there again", entry)
+    return entry
+
+
+async def _give_up(backend: Backend, operation: Operation, record: VolumeRecord, refused: Refused) -> None:
+    """Leave to a person what the appliance has refused for a while. Raises `refused` before that.
+
+    A power loss can take a file and leave its directory; nobody knows whether it was that.
+    """
+    if backend.now() - operation.opened_at < _PATIENCE_SECONDS:
+        raise refused
+    known = replace(record, quarantine=f"{LOST}{NOT_ADDED}{refused}", updated_at=backend.now())
+    await operation.fail(refused, changes.put_volume(known))
+
+
 async def _make_again(
     backend: Backend, operation: Operation, record: VolumeRecord, committed: Tag, entry: Entry
 ) -> Entry:
-    """Make a volume that nobody ever had once more, empty. Its tag is a new one: the backing object is another."""
+    """Make a volume that nobody ever had once more, empty. Its tag is a new one: the backing object is another.
+
+    What was made since the intent stays as it is: an old copy of the journal may hold this long after it was done.
+    """
+    if _made_since(record, committed, entry):
+        return entry
     if entry.item is not None and record.backing not in entry.backings:
         await operation.step("drop", f"the item in {record.slot}, whose file is gone")
         entry = await drop_item(backend, record, backend.seen(record, entry).tag)
@@ -172,3 +205,11 @@ async def _make_again(
         entry = await backend.act(record.slot, partial(backend.device.create, new), backend.backing(record))
     backend.expect(creation.made(record, entry, committed.size_bytes), "made again", entry)
     return entry
+
+
+def _made_since(record: VolumeRecord, committed: Tag, entry: Entry) -> bool:
+    """Tell whether the volume is there, file and all, with a tag that was written after the journal's."""
+    tag, item = own_tag(record, entry), entry.item
+    if tag is None or item is None or tag.state is not TagState.READY or tag.generation <= committed.generation:
+        return False
+    return item.block_device and record.backing in entry.backings

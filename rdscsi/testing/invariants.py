@@ -167,7 +167,7 @@ async def violations(
     for missing in [one for one in snapshots.values() if one.quarantine.startswith(LOST)]:
         if _taken(missing.leaf, lost):
             promises.doubt(missing.snapshot_id)
-        if _taken(missing.leaf, lost) or (missing.snapshot_id in promises.gone and memory in _OLD):
+        if _taken(missing.leaf, lost) or (memory in _OLD and not promises.holds(missing.snapshot_id)):
             del snapshots[missing.snapshot_id]
     wrong += _snapshots(now, promises, snapshots, memory)
     return wrong
