@@ -5,6 +5,7 @@ input, JSON `[name, argument, …]`, and answers each with one line: `{"result":
 with its input. Numbers of devices are (major, minor); offsets and sizes are bytes.
 """
 
+import ctypes
 import errno
 import fcntl
 import json
@@ -13,11 +14,14 @@ import os
 import stat
 import sys
 from collections.abc import Callable
+from functools import cache
 
 MIB = 1 << 20
 STAMP_BYTES = 4096
 _PIECE = 1 << 16
 _BLKFLSBUF = 0x1261  # linux/fs.h: write back and drop what the page cache holds of a device
+_BLKID_TYPE, _BLKID_USAGE = 1 << 5, 1 << 7  # blkid/blkid.h: BLKID_SUBLKS_TYPE, BLKID_SUBLKS_USAGE
+_BLKID_NOTHING, _BLKID_AMBIVALENT = 1, -2  # what blkid_do_safeprobe returns; 0: something, less: an error
 
 
 # --- paths
@@ -124,8 +128,8 @@ def free(path: str, major: int, minor: int) -> bool:
     return True
 
 
-def probe(path: str, major: int, minor: int, size: int, places: list[int], stamp: str) -> dict[str, bool]:
-    """Read the first and last MiB and the places of the stamp, past all caches; then drop those of others.
+def probe(path: str, major: int, minor: int, size: int, places: list[int], stamp: str) -> dict[str, object]:
+    """Read the first and last MiB and the places of the stamp, past all caches; drop these; look for signatures.
 
     EBUSY when somebody has claimed the device; ENODEV when it has another number or size.
     """
@@ -140,7 +144,61 @@ def probe(path: str, major: int, minor: int, size: int, places: list[int], stamp
     finally:
         os.close(descriptor)
     blank = blank and all(block == bytes(STAMP_BYTES) for block in blocks)
-    return {"blank": blank, "stamped": stamp_block(stamp) in blocks}
+    descriptor = _open(path, os.O_RDONLY, major, minor)
+    try:
+        return {"blank": blank, "stamped": stamp_block(stamp) in blocks, **signatures(descriptor)}
+    finally:
+        os.close(descriptor)
+
+
+def signatures(descriptor: int) -> dict[str, object]:
+    """Look for signatures of filesystems, partition tables and others, with the library that `blkid -p` is made of.
+
+    Unlike the program's exit status, its answer tells "nothing" from "not readable": EIO, or what the kernel said.
+    `tags`: TYPE, USAGE and PTTYPE, where found. `ambivalent`: several that contradict each other.
+    """
+    library = _libblkid()
+    probe = library.blkid_new_probe()
+    if not probe:
+        raise OSError(errno.ENOMEM, "libblkid has no memory")
+    try:
+        if library.blkid_probe_set_device(probe, descriptor, 0, 0):
+            raise OSError(ctypes.get_errno() or errno.EIO, "libblkid cannot read the device")
+        library.blkid_probe_enable_superblocks(probe, 1)
+        library.blkid_probe_set_superblocks_flags(probe, _BLKID_TYPE | _BLKID_USAGE)
+        library.blkid_probe_enable_partitions(probe, 1)
+        ctypes.set_errno(0)
+        status = library.blkid_do_safeprobe(probe)
+        if status < 0 and status != _BLKID_AMBIVALENT:
+            raise OSError(ctypes.get_errno() or errno.EIO, "libblkid cannot tell what the device holds")
+        tags = {name: _tag(library, probe, name) for name in ("TYPE", "USAGE", "PTTYPE")} if not status else {}
+    finally:
+        library.blkid_free_probe(probe)
+    found = {name: value for name, value in tags.items() if value}
+    return {"found": status != _BLKID_NOTHING, "ambivalent": status == _BLKID_AMBIVALENT, "tags": found}
+
+
+@cache
+def _libblkid() -> ctypes.CDLL:
+    library = ctypes.CDLL("libblkid.so.1", use_errno=True)
+    library.blkid_new_probe.restype = ctypes.c_void_p
+    library.blkid_free_probe.argtypes = (ctypes.c_void_p,)
+    library.blkid_probe_set_device.argtypes = (ctypes.c_void_p, ctypes.c_int, ctypes.c_int64, ctypes.c_int64)
+    for name in ("enable_superblocks", "set_superblocks_flags", "enable_partitions"):
+        getattr(library, f"blkid_probe_{name}").argtypes = (ctypes.c_void_p, ctypes.c_int)
+    library.blkid_do_safeprobe.argtypes = (ctypes.c_void_p,)
+    library.blkid_probe_lookup_value.argtypes = (
+        *(ctypes.c_void_p, ctypes.c_char_p),
+        *(ctypes.POINTER(ctypes.c_char_p), ctypes.POINTER(ctypes.c_size_t)),
+    )
+    return library
+
+
+def _tag(library: ctypes.CDLL, probe: int, name: str) -> str:
+    value, length = ctypes.c_char_p(), ctypes.c_size_t()
+    if library.blkid_probe_lookup_value(probe, name.encode(), ctypes.byref(value), ctypes.byref(length)):
+        return ""
+    return (value.value or b"").decode("utf-8", "replace")
 
 
 def write_stamp(path: str, major: int, minor: int, places: list[int], stamp: str) -> None:

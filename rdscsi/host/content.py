@@ -1,4 +1,4 @@
-"""What a device holds: where the stamp stands, what blkid says, and the judgement on both. Pure.
+"""What a device holds: where the stamp stands, what libblkid says, and the judgement on both. Pure.
 
 The stamp marks a device on which mkfs was begun (law 6). It stands at three places of 4 KiB, chosen so that mkfs.ext4
 and mkfs.xfs, with the options of `rdscsi.host.filesystems`, leave them alone: all three, or two on some sizes below
@@ -8,7 +8,6 @@ and before the first mount, so whoever finds one knows: nobody but mkfs has writ
 
 from dataclasses import dataclass, field
 
-from rdscsi.errors import DeviceUnavailable
 from rdscsi.host.ports import Content, ContentKind
 
 MIB = 1 << 20
@@ -20,8 +19,6 @@ _PARTS = ((7, 9), (11, 13), (12, 13))
 
 _GRIDS = ((4096 * MIB, 128 * MIB, 77 * MIB), (256 * MIB, 8 * MIB, 5 * MIB))
 """From a size on: ext4's block groups (of 4 or 1 KiB blocks), and how far behind the start of one the stamp stands."""
-
-_NOTHING_FOUND, _AMBIVALENT = 2, 8
 
 
 def stamp_places(size_bytes: int) -> list[int]:
@@ -48,27 +45,11 @@ def checked_stamp(stamp: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Identification:
-    """What `blkid -p` found. `found` False: no signature it knows. `ambivalent`: several that contradict."""
+    """What libblkid found. `found` False: no signature it knows. `ambivalent`: several that contradict."""
 
     found: bool
     ambivalent: bool = False
     tags: dict[str, str] = field(default_factory=dict)
-
-
-def parse_blkid(status: int, stdout: str, stderr: str) -> Identification:
-    """Read the answer of `blkid -p -o export`.
-
-    Raises DeviceUnavailable for anything but a clear answer. Status 2 alone means "nothing found or not readable"
-    (blkid(8)); the caller has read the device itself before and knows which.
-    """
-    if status == 0:
-        tags = dict(line.split("=", 1) for line in stdout.splitlines() if "=" in line)
-        return Identification(found=True, tags=tags)
-    if status == _NOTHING_FOUND and not stderr.strip():
-        return Identification(found=False)
-    if status == _AMBIVALENT:
-        return Identification(found=True, ambivalent=True)
-    raise DeviceUnavailable(f"blkid: exit status {status}: {stderr.strip()[-200:] or 'no words'}")
 
 
 def judge(*, blank: bool, stamped: bool, identified: Identification) -> Content:

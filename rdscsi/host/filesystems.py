@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from typing import TypeVar
 
 from rdscsi.errors import NotSupported
-from rdscsi.host.content import Identification, parse_blkid
 from rdscsi.host.process import Processes
 
 T = TypeVar("T")
@@ -24,7 +23,6 @@ _CHECK = {"ext4": ("e2fsck", "-p"), "xfs": ("xfs_repair",)}
 _CHECKED = {"ext4": (0, 1), "xfs": (0,)}
 """e2fsck: 1 means that all errors were corrected. xfs_repair refuses a log that only a mount can replay."""
 
-BLKID_SECONDS = 30.0
 NO_RESOURCE_CAPABILITY = (
     "online growth of ext4 needs CAP_SYS_RESOURCE, which this process does not have; the device has grown, the"
     " filesystem is as it was. Give the node plugin the capability, or use xfs"
@@ -37,11 +35,6 @@ class Filesystems:
     def __init__(self, processes: Processes, *, deadline: float) -> None:
         self._processes = processes
         self._deadline = deadline
-
-    async def identify(self, path: str) -> Identification:
-        """Probe a device for signatures, past blkid's cache. Raises DeviceUnavailable."""
-        ended = await self._processes.run(("blkid", "-p", "-o", "export", path), deadline=BLKID_SECONDS)
-        return parse_blkid(ended.status, ended.stdout, ended.stderr)
 
     async def make(self, path: str, fs_type: str, options: Sequence[str] = (), *, force: bool) -> None:
         """Make a filesystem with these options beside our own; `force` overwrites one that is there."""

@@ -12,13 +12,13 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TypeVar, cast
+from typing import TypedDict, TypeVar, cast
 
 import trio
 
 from rdscsi.errors import DeviceUnavailable, OutcomeUnknown
 from rdscsi.host.calls import CALL_SECONDS, Calls, Make, Plain, Reply
-from rdscsi.host.content import checked_stamp, judge, stamp_places
+from rdscsi.host.content import Identification, checked_stamp, judge, stamp_places
 from rdscsi.host.devices.holders import find_holders
 from rdscsi.host.devices.loops import loops
 from rdscsi.host.filesystems import Filesystems
@@ -39,6 +39,16 @@ BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 POLL_SECONDS = 0.2
 """How often sysfs is looked at while waiting, events or not."""
+
+
+class _Probed(TypedDict):
+    """What the callee's `probe` answers."""
+
+    blank: bool
+    stamped: bool
+    found: bool
+    ambivalent: bool
+    tags: dict[str, str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,8 +125,8 @@ class LocalHost(Paths, ABC):
         places = stamp_places(device.size_bytes)
         async with self._held(device) as make:
             read = await _read(make, device, "probe", device.size_bytes, places, checked_stamp(stamp))
-            found = cast("dict[str, bool]", read)
-            identified = await self._filesystems.identify(device.path)
+        found = cast("_Probed", read)
+        identified = Identification(found["found"], found["ambivalent"], found["tags"])
         return judge(blank=found["blank"], stamped=found["stamped"], identified=identified)
 
     async def write_stamp(self, device: Device, stamp: str) -> None:

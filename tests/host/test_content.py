@@ -4,7 +4,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rdscsi.errors import DeviceUnavailable
 from rdscsi.host.content import (
     LONGEST_STAMP,
     MIB,
@@ -12,12 +11,11 @@ from rdscsi.host.content import (
     Identification,
     checked_stamp,
     judge,
-    parse_blkid,
     stamp_places,
 )
 from rdscsi.host.ports import ContentKind
 
-EXT4 = "DEVNAME=/dev/loop0\nUUID=x\nBLOCK_SIZE=4096\nTYPE=ext4\nUSAGE=filesystem\nLABEL=a\\ b=c\n"
+EXT4 = Identification(found=True, tags={"TYPE": "ext4", "USAGE": "filesystem"})
 NOTHING = Identification(found=False)
 
 
@@ -32,10 +30,9 @@ def test_blank_needs_zeros_and_no_signature() -> None:
 
 
 def test_a_filesystem_is_named_and_a_partition_table_is_none() -> None:
-    identified = parse_blkid(0, EXT4, "")
-    content = judge(blank=False, stamped=False, identified=identified)
+    content = judge(blank=False, stamped=False, identified=EXT4)
     assert (content.kind, content.fs_type) == (ContentKind.FILESYSTEM, "ext4")
-    both = Identification(found=True, tags={**identified.tags, "PTTYPE": "dos"})
+    both = Identification(found=True, tags={**EXT4.tags, "PTTYPE": "dos"})
     assert kind(identified=both) is ContentKind.OTHER
     table = judge(blank=False, stamped=False, identified=Identification(found=True, tags={"PTTYPE": "gpt"}))
     assert (table.kind, table.detail) == (ContentKind.OTHER, "PTTYPE=gpt")
@@ -45,26 +42,13 @@ def test_a_filesystem_is_named_and_a_partition_table_is_none() -> None:
 
 
 def test_contradicting_signatures_are_nothing_to_mount() -> None:
-    identified = parse_blkid(8, "", "")
-    assert identified.ambivalent
-    assert kind(identified=identified) is ContentKind.OTHER
+    assert kind(identified=Identification(found=True, ambivalent=True)) is ContentKind.OTHER
 
 
 def test_our_stamp_outweighs_what_stands_under_it() -> None:
-    content = judge(blank=False, stamped=True, identified=parse_blkid(0, EXT4, ""))
+    content = judge(blank=False, stamped=True, identified=EXT4)
     assert (content.kind, content.fs_type) == (ContentKind.STAMPED, "ext4")
     assert kind(blank=False, stamped=True) is ContentKind.STAMPED
-
-
-@pytest.mark.parametrize(("status", "stderr"), [(2, "blkid: error: /dev/x: Input/output error"), (4, ""), (1, "no")])
-def test_an_answer_that_is_not_clear_is_no_blankness(status: int, stderr: str) -> None:
-    """blkid exits with 2 both for "nothing found" and for "not readable"."""
-    with pytest.raises(DeviceUnavailable):
-        parse_blkid(status, "", stderr)
-
-
-def test_nothing_found_is_nothing_found() -> None:
-    assert parse_blkid(2, "", "") == NOTHING
 
 
 @given(st.integers(MIB, 1 << 60))
