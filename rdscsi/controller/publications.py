@@ -103,34 +103,38 @@ class Publications:
         await operation.finish(changes.put_volume(backend.described(record, after.tag, after.item)), outcome="cut off")
 
     async def _cut(self, operation: Operation, record: VolumeRecord, node_id: str) -> Entry:
-        backend = self._backend
-        entry = await backend.entry(record.slot)
+        entry = await self._backend.entry(record.slot)
         for _ in range(_LOOKS):
-            seen = backend.seen(record, entry)
-            doubts = await self._witness.doubts_at_leaving(fencing.leaving(seen.tag, node_id), record.volume_id)
-            tag = fencing.dismiss(seen.tag, node_id, filesystem_seen=bool(seen.item.fs), doubts=doubts)
-            if tag is None and seen.tag.active_nodes:
-                # Others are in, this node is not. Proven by a look: memory may be of before a loss (law 7).
-                entry = await backend.look_at(record.slot)
-                if entry.tag == seen.tag:
-                    return entry
-                continue
-            if tag is not None and tag.active_nodes:
-                entry = await self._leave_beside(operation, record, seen.tag, tag)
-                if entry.tag == tag:
-                    return entry
-                continue
-            # Without anybody in, the line proves that nothing is exported, or cuts what is.
-            await operation.step("cut", node_id or "every node")
-            old, new = render_tag(seen.tag), render_tag(tag or seen.tag)
-            line = partial(backend.device.unpublish, record.slot, old_tag=old, new_tag=new)
-            entry = await backend.act(record.slot, line)
-            after = backend.seen(record, entry)
-            if after.tag == (tag or seen.tag):
-                backend.expect(not after.item.nvme_tcp_export, "cut off", entry)
-                backend.cut_off(record.slot)
+            entry, done = await self._try_to_cut(operation, record, node_id, self._backend.seen(record, entry))
+            if done:
                 return entry
         raise OperationPending(f"{record.volume_id}: the tag in slot {record.slot} changes under the line")
+
+    async def _try_to_cut(
+        self, operation: Operation, record: VolumeRecord, node_id: str, seen: Seen
+    ) -> tuple[Entry, bool]:
+        """Cut a node off; return what is shown then, and whether it is as it was meant. Else the tag is another now."""
+        backend = self._backend
+        doubts = await self._witness.doubts_at_leaving(fencing.leaving(seen.tag, node_id), record.volume_id)
+        tag = fencing.dismiss(seen.tag, node_id, filesystem_seen=bool(seen.item.fs), doubts=doubts)
+        if tag is None and seen.tag.active_nodes:
+            # Others are in, this node is not. Proven by a look: memory may be of before a loss (law 7).
+            entry = await backend.look_at(record.slot)
+            return entry, entry.tag == seen.tag
+        if tag is not None and tag.active_nodes:
+            entry = await self._leave_beside(operation, record, seen.tag, tag)
+            return entry, entry.tag == tag
+        # Without anybody in, the line proves that nothing is exported, or cuts what is.
+        await operation.step("cut", node_id or "every node")
+        old, new = render_tag(seen.tag), render_tag(tag or seen.tag)
+        line = partial(backend.device.unpublish, record.slot, old_tag=old, new_tag=new)
+        entry = await backend.act(record.slot, line)
+        after = backend.seen(record, entry)
+        if after.tag != (tag or seen.tag):
+            return entry, False
+        backend.expect(not after.item.nvme_tcp_export, "cut off", entry)
+        backend.cut_off(record.slot)
+        return entry, True
 
     async def _leave_beside(self, operation: Operation, record: VolumeRecord, old: Tag, new: Tag) -> Entry:
         """Take down that a node left while another one stays: the export stays, and nothing is cut off (law 8)."""

@@ -198,11 +198,10 @@ async def _make_again(
     if entry.item is not None and record.backing not in entry.backings:
         await operation.step("drop", f"the item in {record.slot}, whose file is gone")
         entry = await drop_item(backend, record, backend.seen(record, entry).tag)
-    if not creation.made(record, entry, committed.size_bytes):
-        creating = committed.evolve(state=TagState.CREATING, backing_uuid="")
-        new = creation.new_volume(backend, record, creating, creating.evolve(state=TagState.READY))
-        await operation.step("make again", record.slot)
-        entry = await backend.act(record.slot, partial(backend.device.create, new), backend.backing(record))
+    creating = committed.evolve(state=TagState.CREATING, backing_uuid="")
+    new = creation.new_volume(backend, record, creating, creating.evolve(state=TagState.READY))
+    await operation.step("make again", record.slot)
+    entry = await backend.act(record.slot, partial(backend.device.create, new), backend.backing(record))
     backend.expect(creation.made(record, entry, committed.size_bytes), "made again", entry)
     return entry
 

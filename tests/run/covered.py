@@ -23,8 +23,10 @@ WHOLE = (
     *(
         f"rdscsi/controller/{name}.py"
         for name in (
-            *("boots", "catalogue", "deletion", "erasing", "inventory", "judgement", "keeper", "overtaken", "repairs"),
-            *("requests", "settling", "snapshot_inventory", "snapshot_resolving"),
+            *("abandoning", "boots", "catalogue", "creation", "deletion", "erasing", "expansion", "fencing"),
+            *("inventory", "judgement", "keeper", "leadership", "overtaken", "publications", "repairs"),
+            *("requests", "settling", "snapshot_catalogue", "snapshot_creation", "snapshot_deletion"),
+            *("snapshot_inventory", "snapshot_resolving", "sources"),
         )
     ),
     "rdscsi/node/recovery.py",
