@@ -5,13 +5,16 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import trio
 from trio.testing import MockClock
 
 from rdscsi import names
-from rdscsi.errors import InvalidRequest, NotPermittedNow, OperationPending, OutcomeUnknown
+from rdscsi.errors import InvalidRequest, JournalFailed, NotPermittedNow, OperationPending, OutcomeUnknown
 from rdscsi.host.ports import Mount
 from rdscsi.journal import changes
 from rdscsi.model import AccessType
+from rdscsi.node import disuse, unstaging
+from rdscsi.node.clearing import Scene
 from rdscsi.testing.host import Life
 from rdscsi.testing.node import NodeProcess, NodeVolume, NodeWorld
 
@@ -303,3 +306,21 @@ async def test_a_hung_unmount_without_a_record_is_never_cut(
     with pytest.raises(OutcomeUnknown):
         await unstage(world, process, volume)
     assert volume.subnqn in process.host.kernel.attached
+
+
+async def test_a_journal_that_fails_is_no_proof_of_anything(
+    world: NodeWorld, process: NodeProcess, autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It ends the process; taken for a volume in use, it would be asked again and again."""
+    volume = await staged(world, process)
+    [record] = await process.journal.stages()
+
+    async def failing(*_arguments: object) -> list[str]:
+        await trio.lowlevel.checkpoint()
+        raise JournalFailed("the disk is gone")
+
+    monkeypatch.setattr(disuse, "find_users", failing)
+    with pytest.raises(JournalFailed):
+        await unstaging._prove_forgotten(process.node._machine, record, record.subnqn, Scene({}, ()))
+    monkeypatch.undo()
+    await unstage(world, process, volume)

@@ -29,8 +29,13 @@ WHOLE = (
             *("snapshot_inventory", "snapshot_resolving", "sources"),
         )
     ),
-    "rdscsi/node/recovery.py",
-    "rdscsi/node/wishes.py",
+    *(
+        f"rdscsi/node/{name}.py"
+        for name in (
+            *("clearing", "expansion", "formatting", "identity", "mounting", "publishing", "recovery", "staging"),
+            *("unstaging", "wishes"),
+        )
+    ),
 )
 """What is covered as a whole, as patterns of paths from the root of the repository."""
 
