@@ -3,6 +3,7 @@
 import ctypes
 import errno
 import os
+import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,8 +17,14 @@ from rdscsi.host import callee
 SIZE = 512 << 20  # sparse; mkfs.xfs makes none below 300 MiB
 
 
+def require(program: str) -> None:
+    if shutil.which(program) is None:
+        pytest.skip(f"{program} is not installed")
+
+
 def made_by(*argv: str) -> Callable[[Path], None]:
     def make(path: Path) -> None:
+        require(argv[0])
         subprocess.run([*argv, str(path)], check=True, capture_output=True, timeout=60)
 
     return make
@@ -63,6 +70,7 @@ MAKERS = {
 
 
 def said_by_the_program(path: Path) -> dict[str, object]:
+    require("blkid")
     argv = ["blkid", "-p", "-o", "export", str(path)]
     ended = subprocess.run(argv, check=False, capture_output=True, text=True, timeout=30)
     tags = dict(line.split("=", 1) for line in ended.stdout.splitlines() if "=" in line)
