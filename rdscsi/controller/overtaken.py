@@ -9,7 +9,7 @@ from rdscsi.controller.backend import Backend
 from rdscsi.controller.erasing import own_tag
 from rdscsi.errors import Abandoned
 from rdscsi.journal import Json, Operation, VolumeRecord, changes
-from rdscsi.tags import parse_tag
+from rdscsi.tags import Tag, parse_tag
 
 GENERATION = "generation"
 BACKING = "backing"
@@ -23,17 +23,23 @@ def stamp(backend: Backend, record: VolumeRecord) -> dict[str, Json]:
     return {GENERATION: generation, BACKING: record.backing}
 
 
+def is_past(operation: Operation, tag: Tag) -> bool:
+    """Tell whether a tag says that more has happened since an intent than what the intent itself does."""
+    generation = operation.request.get(GENERATION)
+    if not isinstance(generation, int):
+        return True  # an intent of before intents said this
+    return tag.generation > generation + 1 or tag.operation != operation.request.get(BACKING)
+
+
 async def closed(backend: Backend, operation: Operation) -> bool:
     """Close an intent that was overtaken, and let the record follow the appliance; tell whether it was."""
-    generation = operation.request.get(GENERATION)
-    if not isinstance(generation, int) or (record := await backend.journal.volume(operation.subject)) is None:
+    if GENERATION not in operation.request or (record := await backend.journal.volume(operation.subject)) is None:
         return False
     entry = await backend.entry(record.slot)
     tag = own_tag(record, entry)
-    if tag is None or (tag.generation <= generation + 1 and tag.operation == operation.request.get(BACKING)):
+    if tag is None or not is_past(operation, tag):
         return False
-    error = Abandoned(
-        f"{operation.subject}: {operation.kind} was meant for generation {generation}; it is {tag.generation}"
-    )
+    meant = operation.request[GENERATION]
+    error = Abandoned(f"{operation.subject}: {operation.kind} was meant for generation {meant}; it is {tag.generation}")
     await operation.fail(error, changes.put_volume(backend.described(record, tag, entry.item)))
     return True

@@ -6,7 +6,7 @@ from functools import partial
 import trio
 
 from rdscsi import names
-from rdscsi.controller import fencing
+from rdscsi.controller import fencing, overtaken
 from rdscsi.controller.backend import Backend, Seen
 from rdscsi.controller.catalogue import Entry
 from rdscsi.controller.evidence import NODE_META, Evidence, Witness
@@ -57,7 +57,7 @@ class Publications:
             admission = await self._admit(seen, request)
         except (AlreadyExists, NotPermittedNow):
             seen = self._ready(record, await backend.look_at(record.slot))
-            admission = await self._admitted_or_closed(operation, seen, request)
+            admission = await self._admitted_or_closed(operation, record, seen, request)
         if admission.fresh:
             seen = await self._nobody_left(operation, record, seen, request.node_id)
         subnqn = names.subnqn(record.slot, admission.publication.epoch)
@@ -156,8 +156,30 @@ class Publications:
     async def _undo(self, operation: Operation, record: VolumeRecord, node_id: str, error: Refused) -> None:
         """The appliance refused a statement: cut off what the ones before it have let in, and close the operation."""
         entry = await self._cut(operation, record, node_id)
-        seen = self._backend.seen(record, entry)
+        seen = await self._outdated(operation, record, self._backend.seen(record, entry))
         await operation.fail(error, changes.put_volume(self._backend.described(record, seen.tag, seen.item)))
+
+    async def _outdated(self, operation: Operation, record: VolumeRecord, seen: Seen) -> Seen:
+        """Move the tag on to where an intent that is told to be refused can be recognised as overtaken (law 5).
+
+        An old copy of the journal may hold it open, and would let the node in of whom nobody knows any more.
+        """
+        new = seen.tag
+        while not overtaken.is_past(operation, new):
+            new = new.evolve()
+        if new == seen.tag:
+            return seen
+        await operation.step("outdate", f"generation {new.generation}")
+        if new.active_nodes:
+            assert new.publication is not None
+            subnqn = names.subnqn(record.slot, new.publication.epoch)
+            entry = await self._export(record, seen.tag, new, subnqn)
+        else:
+            old, next_tag = render_tag(seen.tag), render_tag(new)
+            line = partial(self._backend.device.unpublish, record.slot, old_tag=old, new_tag=next_tag)
+            entry = await self._backend.act(record.slot, line)
+        self._backend.expect(entry.tag == new, "tagged as the refused intent's end", entry)
+        return self._backend.seen(record, entry)
 
     async def _refuse_early(self, record: VolumeRecord, request: PublishRequest) -> None:
         """Refuse before an intent is written. A final refusal is told from a fresh look alone (law 7)."""
@@ -167,12 +189,15 @@ class Publications:
         except (AlreadyExists, NotPermittedNow):
             await self._admit(self._ready(record, await backend.look_at(record.slot)), request)
 
-    async def _admitted_or_closed(self, operation: Operation, seen: Seen, request: PublishRequest) -> fencing.Admission:
+    async def _admitted_or_closed(
+        self, operation: Operation, record: VolumeRecord, seen: Seen, request: PublishRequest
+    ) -> fencing.Admission:
         """Admit the node, or close the intent: another one came in while nobody looked, and this one never was."""
         try:
             return await self._admit(seen, request)
         except (AlreadyExists, NotPermittedNow) as error:
-            await operation.fail(error)
+            seen = await self._outdated(operation, record, seen)
+            await operation.fail(error, changes.put_volume(self._backend.described(record, seen.tag, seen.item)))
             raise
 
     async def _nobody_left(self, operation: Operation, record: VolumeRecord, seen: Seen, node_id: str) -> Seen:

@@ -11,13 +11,17 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from rdscsi.errors import NotFinal, Quarantined
+from rdscsi.controller import publications
+from rdscsi.controller.overtaken import stamp
+from rdscsi.controller.publications import Publications
+from rdscsi.errors import NotFinal, NotPermittedNow, Quarantined, Refused
 from rdscsi.model import GIB
+from rdscsi.routeros.answers import Answer
 from rdscsi.simulator import ApplianceOptions, Behaviour, PoolOptions
 from rdscsi.simulator.faults import Fault
 from rdscsi.simulator.storage.disks import Disk
 from rdscsi.testing.invariants import Promises, holdings, violations
-from rdscsi.testing.orchestrator import NODE_A, attach, settle, wish
+from rdscsi.testing.orchestrator import NODE_A, NODE_B, attach, settle, wish
 from rdscsi.testing.world import OPTIONS, World, open_world
 
 FORGETFUL = ApplianceOptions(
@@ -328,3 +332,53 @@ def _disk(world: World, volume_id: str) -> Disk | None:
 
 def _exported(world: World) -> list[str]:
     return [str(one.setting("nvme-tcp-server-nqn", "")) for one in world.appliance.storage.disks if one.exported]
+
+
+async def test_an_old_publish_that_was_refused_since_lets_nobody_in(world: World, autojump_clock: MockClock) -> None:
+    """Found by a seed: nothing on the appliance told that the intent had ended."""
+    async with world.process() as process:
+        volume = await process.controller.create_volume(wish("pvc-1"))
+        world.faults.add("refuse", contains="nvme-tcp-export=yes", times=1)
+        copies: list[Path] = []
+        device = process.controller.backend.device
+        unpublish = device.unpublish
+
+        async def copied(slot: str, *, old_tag: str, new_tag: str) -> Answer:
+            if not copies:
+                copies.append(world.copied_journal("publishing"))
+            return await unpublish(slot, old_tag=old_tag, new_tag=new_tag)
+
+        device.unpublish = copied  # type: ignore[method-assign]
+        with pytest.raises(Refused):
+            await process.controller.publish_volume(attach(volume, NODE_A))
+    async with world.process(copies[0]) as process:
+        [intent] = await process.journal.open_operations()
+        assert intent.kind == "publish"
+        await trio.sleep(200)
+        assert await process.journal.open_operations() == []
+        assert not world.machine.items()[volume.volume_id.partition("/")[2]].export
+        await process.controller.publish_volume(attach(volume, NODE_B))
+
+
+async def test_an_old_publish_that_was_refused_for_another_node_lets_nobody_in(
+    world: World, autojump_clock: MockClock
+) -> None:
+    async with world.process() as process:
+        volume = await process.controller.create_volume(wish("pvc-1"))
+        await process.controller.publish_volume(attach(volume, NODE_A))
+        backend = process.controller.backend
+        publishing = Publications(backend)
+        record = await process.journal.volume(volume.volume_id)
+        assert record is not None
+        wanted = publications._intent(attach(volume, NODE_B)) | stamp(backend, record)
+        with pytest.raises(NotPermittedNow):
+            async with process.journal.operation(publications.PUBLISH, volume.volume_id, wanted) as operation:
+                old = world.copied_journal("publishing")
+                await publishing.carry_out_publish(operation)
+        item = world.machine.items()[volume.volume_id.partition("/")[2]]
+        assert item.export
+        await process.controller.unpublish_volume(volume.volume_id, NODE_A)
+    async with world.process(old) as process:
+        await trio.sleep(200)
+        assert await process.journal.open_operations() == []
+        assert not world.machine.items()[volume.volume_id.partition("/")[2]].export
