@@ -19,7 +19,7 @@ _DIALECT = sqlite.dialect(paramstyle="named")
 
 
 class Prepared:
-    """One statement, compiled when it is first run. `columns`: for an INSERT, those that it is given."""
+    """One statement, compiled when it is first run. `columns`: those that an INSERT, or an UPDATE without values, gets."""
 
     __slots__ = ("_columns", "_given", "_sql", "_statement")
 

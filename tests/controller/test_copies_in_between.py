@@ -24,7 +24,9 @@ from rdscsi.errors import (
 )
 from rdscsi.journal import changes
 from rdscsi.model import MIB, CapacityRange, ContentSource, SnapshotRequest, Volume, VolumeRequest
+from rdscsi.names import Backing
 from rdscsi.routeros.answers import Answer
+from rdscsi.routeros.lines import NewCopy
 from rdscsi.testing.orchestrator import settle, wish
 from rdscsi.testing.world import Process, World
 
@@ -113,9 +115,9 @@ async def test_a_source_that_is_another_when_the_line_comes_is_not_copied(
         device = process.controller.backend.device
         copy = device.copy
 
-        async def too_late(new: object) -> Answer:
+        async def too_late(new: NewCopy) -> Answer:
             world.machine.remove_by_hand(slot)
-            return await copy(new)  # type: ignore[arg-type]
+            return await copy(new)
 
         request = restored("pvc-2", ContentSource(volume_id=source.volume_id))
         with monkeypatch.context() as patch:
@@ -182,8 +184,8 @@ async def test_a_subvolume_that_is_shown_without_its_uuid_proves_nothing(
         device = process.controller.backend.device
         observe = device.observe_copy
 
-        async def without_uuid(backing: object) -> Answer:
-            answer = await observe(backing)  # type: ignore[arg-type]
+        async def without_uuid(backing: Backing) -> Answer:
+            answer = await observe(backing)
             return replace(answer, leaves=tuple(replace(leaf, uuid="") for leaf in answer.leaves))
 
         monkeypatch.setattr(device, "observe_copy", without_uuid)
@@ -198,8 +200,8 @@ async def test_a_snapshot_that_is_there_after_its_removal_is_not_gone(
         _, snapshot = await taken(process)
         device = process.controller.backend.device
 
-        async def idle(backing: object, **_tags: str) -> Answer:
-            return await device.observe_copy(backing)  # type: ignore[arg-type]
+        async def idle(backing: Backing, **_tags: str) -> Answer:
+            return await device.observe_copy(backing)
 
         with monkeypatch.context() as patch:
             patch.setattr(device, "remove", idle)

@@ -334,7 +334,9 @@ def _exported(world: World) -> list[str]:
     return [str(one.setting("nvme-tcp-server-nqn", "")) for one in world.appliance.storage.disks if one.exported]
 
 
-async def test_an_old_publish_that_was_refused_since_lets_nobody_in(world: World, autojump_clock: MockClock) -> None:
+async def test_an_old_publish_that_was_refused_since_lets_nobody_in(
+    world: World, autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Found by a seed: nothing on the appliance told that the intent had ended."""
     async with world.process() as process:
         volume = await process.controller.create_volume(wish("pvc-1"))
@@ -348,7 +350,7 @@ async def test_an_old_publish_that_was_refused_since_lets_nobody_in(world: World
                 copies.append(world.copied_journal("publishing"))
             return await unpublish(slot, old_tag=old_tag, new_tag=new_tag)
 
-        device.unpublish = copied  # type: ignore[method-assign]
+        monkeypatch.setattr(device, "unpublish", copied)
         with pytest.raises(Refused):
             await process.controller.publish_volume(attach(volume, NODE_A))
     async with world.process(copies[0]) as process:

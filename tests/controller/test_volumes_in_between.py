@@ -8,6 +8,7 @@ from claims_rig import WISH, orphaned, retag, the_create, world_volume_id
 from trio.testing import MockClock
 
 from rdscsi.controller import creation, publications
+from rdscsi.controller.catalogue import Entry
 from rdscsi.controller.publications import PUBLISH, UNPUBLISH
 from rdscsi.errors import (
     Abandoned,
@@ -99,22 +100,19 @@ async def test_undoing_what_has_no_record_any_more_closes_it(world: World, autoj
         assert not operation.open
 
 
-async def test_nothing_grows_that_is_not_ready(world: World, autojump_clock: MockClock) -> None:
+async def test_nothing_grows_and_no_node_is_let_in_while_it_is_not_ready(
+    world: World, autojump_clock: MockClock
+) -> None:
     async with world.process() as process:
         volume = await process.controller.create_volume(wish("pvc-1"))
         retag(world, " ready ", " creating ")
-        process.controller.backend.catalogue.doubt(slot(volume))
+        backend = process.controller.backend
+        backend.catalogue.doubt(slot(volume))
         with pytest.raises(OperationPending, match="is creating"):
             await process.controller.expand_volume(volume.volume_id, CapacityRange(128 * MIB), None)
-
-
-async def test_no_node_is_let_in_to_what_is_not_ready(world: World, autojump_clock: MockClock) -> None:
-    async with world.process() as process:
-        volume = await process.controller.create_volume(wish("pvc-1"))
-        retag(world, " ready ", " creating ")
-        process.controller.backend.catalogue.doubt(slot(volume))
+        backend.catalogue.doubt(slot(volume))
         with pytest.raises(OperationPending, match="is creating"):
-            await publications.Publications(process.controller.backend).publish(attach(volume))
+            await publications.Publications(backend).publish(attach(volume))
 
 
 async def test_an_intent_for_a_node_that_another_one_kept_out_meanwhile_is_closed(
@@ -146,10 +144,10 @@ async def test_that_a_node_is_out_is_told_from_a_tag_that_stays(
         backend, generations = process.controller.backend, iter(range(5, 100))
         look_at = backend.look_at
 
-        async def changing(*arguments: object) -> object:
+        async def changing(at: str, operation: str = "") -> Entry:
             number = next(generations)
             retag(world, f"gen={number - 1}", f"gen={number}")
-            return await look_at(*arguments)  # type: ignore[arg-type]
+            return await look_at(at, operation)
 
         monkeypatch.setattr(backend, "look_at", changing)
         with pytest.raises(OperationPending, match="changes under the line"):

@@ -3,7 +3,6 @@
 import ctypes
 import errno
 import os
-import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,15 +10,11 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from programs import require
 
 from rdscsi.host import callee
 
 SIZE = 512 << 20  # sparse; mkfs.xfs makes none below 300 MiB
-
-
-def require(program: str) -> None:
-    if shutil.which(program) is None:
-        pytest.skip(f"{program} is not installed")
 
 
 def made_by(*argv: str) -> Callable[[Path], None]:

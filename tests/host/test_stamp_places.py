@@ -5,12 +5,12 @@ On sparse files, so no device and no rights are needed; the tools write to the s
 
 import os
 import random
-import shutil
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from programs import require
 
 from rdscsi.host.callee import stamp_block
 from rdscsi.host.content import stamp_places
@@ -58,7 +58,7 @@ OPTIONS = {
 @pytest.mark.parametrize("fs_type", ["ext4", "xfs"])
 @pytest.mark.parametrize("sizes", SIZES)
 def test_the_stamp_survives_mkfs(fs_type: str, sizes: str, tmp_path: Path) -> None:
-    require(fs_type)
+    require(f"mkfs.{fs_type}")
     least, most = (300 * MIB, 1 << 60) if fs_type == "xfs" else (MIB, 64 * GIB)  # xfs refuses less, ext4 writes more
     for size in (one for one in SIZES[sizes] if least <= one <= most):
         survived = [block == STAMP for block in _made(tmp_path / "disk", fs_type, size)]
@@ -69,18 +69,13 @@ def test_the_stamp_survives_mkfs(fs_type: str, sizes: str, tmp_path: Path) -> No
 def test_the_stamp_survives_mkfs_with_every_option_that_a_class_may_give(
     fs_type: str, options: str, tmp_path: Path
 ) -> None:
-    require(fs_type)
+    require(f"mkfs.{fs_type}")
     words = mkfs_words(options, fs_type)
     assert words is not None
     least = GIB if fs_type == "xfs" else MIB  # a stripe may leave XFS too little of a smaller one
     for size in (one for one in SIZES_WITH_OPTIONS if one >= least):
         survived = [block == STAMP for block in _made(tmp_path / "disk", fs_type, size, words)]
         assert any(survived), f"{fs_type} {options} on {size} bytes: {survived}"
-
-
-def require(fs_type: str) -> None:
-    if shutil.which(f"mkfs.{fs_type}") is None:
-        pytest.skip(f"mkfs.{fs_type} is not installed")
 
 
 def _made(file: Path, fs_type: str, size: int, options: Sequence[str] = ()) -> list[bytes]:
