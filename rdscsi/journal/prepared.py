@@ -19,7 +19,10 @@ _DIALECT = sqlite.dialect(paramstyle="named")
 
 
 class Prepared:
-    """One statement, compiled when it is first run. `columns`: those that an INSERT, or an UPDATE without values, gets."""
+    """One statement, compiled when it is first run.
+
+    `columns`: those that an INSERT, or an UPDATE without values of its own, is given.
+    """
 
     __slots__ = ("_columns", "_given", "_sql", "_statement")
 
