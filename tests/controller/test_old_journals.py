@@ -384,3 +384,34 @@ async def test_an_old_publish_that_was_refused_for_another_node_lets_nobody_in(
         await trio.sleep(200)
         assert await process.journal.open_operations() == []
         assert not world.machine.items()[volume.volume_id.partition("/")[2]].export
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before the line", "after the line"])
+async def test_a_crash_while_a_refused_publish_is_marked_leaves_nothing_half_made(
+    after: bool, world: World, autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody was answered: before the mark the intent is carried out, after it the intent is over."""
+    async with world.process() as process:
+        volume = await process.controller.create_volume(wish("pvc-1"))
+        world.faults.add("refuse", contains="nvme-tcp-export=yes", times=1)
+        device, lines = process.controller.backend.device, list[str]()
+        unpublish = device.unpublish
+
+        async def dying(slot: str, *, old_tag: str, new_tag: str) -> Answer:
+            lines.append(new_tag)
+            if len(lines) == 2 and not after:
+                world.crash()
+            answer = await unpublish(slot, old_tag=old_tag, new_tag=new_tag)
+            if len(lines) == 2:
+                world.crash()
+            return answer
+
+        monkeypatch.setattr(device, "unpublish", dying)
+        await process.controller.publish_volume(attach(volume, NODE_A))
+    assert len(lines) == 2
+    async with world.process() as process:
+        await process.wait_settled()
+        assert len(_exported(world)) == (0 if after else 1)
+        await process.controller.unpublish_volume(volume.volume_id, NODE_A)
+        assert _exported(world) == []
+        await process.controller.publish_volume(attach(volume, NODE_B))
