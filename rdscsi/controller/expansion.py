@@ -1,16 +1,16 @@
 """ControllerExpandVolume: the tag tells the new size first, then the file grows. Never shrinks anything."""
 
+from contextlib import AbstractContextManager
 from functools import partial
 
-from rdscsi.controller import sizes
+from rdscsi.controller import overtaken, sizes
 from rdscsi.controller.backend import Backend, Seen
 from rdscsi.controller.catalogue import Entry
-from rdscsi.controller.overtaken import stamp
 from rdscsi.controller.sources import refuse_pinned
 from rdscsi.errors import NotFound, OperationPending, OutOfSpace, Refused
 from rdscsi.journal import Json, Operation, VolumeRecord, changes
 from rdscsi.model import CapacityRange, Expansion
-from rdscsi.tags import TagState, render_tag
+from rdscsi.tags import Tag, TagState, render_tag
 
 KIND = "expand"
 
@@ -29,7 +29,8 @@ async def expand(backend: Backend, volume_id: str, wanted: CapacityRange) -> Exp
     await refuse_pinned(backend, volume_id)
     seen = _ready(record, backend.seen(record, await backend.entry(slot)))
     size = sizes.grown(wanted, max(seen.item.size, seen.tag.size_bytes))
-    request: dict[str, Json] = {"size_bytes": size, **stamp(backend, record)}
+    await _refuse_early(backend, record, seen, size)
+    request: dict[str, Json] = {"size_bytes": size, **overtaken.stamp(backend, record)}
     async with backend.journal.operation(KIND, volume_id, request, supersedes=(KIND,)) as operation:
         return await carry_out(backend, operation)
 
@@ -42,10 +43,8 @@ async def carry_out(backend: Backend, operation: Operation) -> Expansion:
     assert isinstance(size, int)
     seen = _ready(record, backend.seen(record, await backend.entry(record.slot)))
     size = max(size, seen.item.size)  # a line that was late may have made it larger than this intent knew
-    delta = size - seen.item.size
-    declared = backend.catalogue.declared_bytes() - max(seen.tag.size_bytes - seen.item.size, 0)
     try:
-        with backend.space.promise(record.volume_id, delta, declared):
+        with _promise(backend, record, seen, size):
             await operation.step("expand", f"from {seen.item.size} to {size} bytes")
             entry = await _grow(backend, record, seen, size)
     except (Refused, OutOfSpace) as error:
@@ -58,6 +57,30 @@ async def carry_out(backend: Backend, operation: Operation) -> Expansion:
     return Expansion(after.item.size, node_expansion_required=True)
 
 
+async def _refuse_early(backend: Backend, record: VolumeRecord, seen: Seen, size: int) -> None:
+    """Refuse what the pool cannot hold before an intent is written, from a fresh look (law 7).
+
+    A caller may ask again for hours, and a refusal after an intent costs a change of the tag. An intent that is open
+    already comes to its own end.
+    """
+    try:
+        with _promise(backend, record, seen, size):
+            return
+    except OutOfSpace:
+        if any(one.subject == record.volume_id for one in await backend.journal.open_operations()):
+            return
+    seen = _ready(record, backend.seen(record, await backend.look_at(record.slot)))
+    if seen.tag.size_bytes == seen.item.size:
+        with _promise(backend, record, seen, size):
+            return
+
+
+def _promise(backend: Backend, record: VolumeRecord, seen: Seen, size: int) -> AbstractContextManager[None]:
+    """Hold what the volume lacks of that size. What its tag says already is not asked for twice."""
+    declared = backend.catalogue.declared_bytes() - max(seen.tag.size_bytes - seen.item.size, 0)
+    return backend.space.promise(record.volume_id, size - seen.item.size, declared)
+
+
 def _ready(record: VolumeRecord, seen: Seen) -> Seen:
     if seen.tag.state is not TagState.READY:
         raise OperationPending(f"{record.volume_id} is {seen.tag.state.value}")
@@ -65,26 +88,37 @@ def _ready(record: VolumeRecord, seen: Seen) -> Seen:
 
 
 async def _grow(backend: Backend, record: VolumeRecord, seen: Seen, size: int) -> Entry:
-    old = render_tag(seen.tag)
-    new = old if seen.tag.size_bytes == size else render_tag(seen.tag.evolve(size_bytes=size))
+    tag = seen.tag if seen.tag.size_bytes == size else seen.tag.evolve(size_bytes=size)
+    return await _retell(backend, record, seen, tag)
+
+
+async def _retell(backend: Backend, record: VolumeRecord, seen: Seen, tag: Tag) -> Entry:
+    """Put a tag on the volume, and let it grow to the size that the tag tells."""
     line = partial(
         backend.device.expand,
         record.slot,
-        old_tag=old,
-        new_tag=new,
-        size_bytes=size,
-        need_free_bytes=max(0, size - seen.item.size) + backend.options.reserve_bytes,
+        old_tag=render_tag(seen.tag),
+        new_tag=render_tag(tag),
+        size_bytes=tag.size_bytes,
+        need_free_bytes=max(0, tag.size_bytes - seen.item.size) + backend.options.reserve_bytes,
     )
     return await backend.act(record.slot, line)
 
 
 async def _undo(backend: Backend, operation: Operation, record: VolumeRecord, error: Refused) -> None:
-    """Let the tag tell the size that the appliance shows, then close the operation."""
+    """Let the tag tell the size that the appliance shows, then close the operation.
+
+    The tag moves on in any case: an old copy of the journal may hold the intent open, and would grow the volume to a
+    size that nobody knows any more (law 5).
+    """
     entry = await backend.look_at(record.slot)
     seen = backend.seen(record, entry)
-    if seen.tag.size_bytes != seen.item.size:
+    if seen.tag.size_bytes != seen.item.size or not overtaken.is_past(operation, seen.tag):
         await operation.step("undo", str(error))
-        seen = backend.seen(record, await tell_size(backend, record, entry))
+        tag = overtaken.outdated(operation, seen.tag.evolve(size_bytes=seen.item.size))
+        entry = await _retell(backend, record, seen, tag)
+        seen = backend.seen(record, entry)
+        backend.expect((seen.tag, seen.item.size) == (tag, tag.size_bytes), "as the refused intent's end", entry)
     await operation.fail(error, changes.put_volume(backend.described(record, seen.tag, seen.item)))
 
 

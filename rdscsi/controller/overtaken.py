@@ -31,6 +31,13 @@ def is_past(operation: Operation, tag: Tag) -> bool:
     return tag.generation > generation + 1 or tag.operation != operation.request.get(BACKING)
 
 
+def outdated(operation: Operation, tag: Tag) -> Tag:
+    """Return the tag, moved on to where it tells of an intent that it is past: for one that is told to be refused."""
+    while not is_past(operation, tag):
+        tag = tag.evolve()
+    return tag
+
+
 async def closed(backend: Backend, operation: Operation) -> bool:
     """Close an intent that was overtaken, and let the record follow the appliance; tell whether it was."""
     if GENERATION not in operation.request or (record := await backend.journal.volume(operation.subject)) is None:

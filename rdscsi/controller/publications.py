@@ -164,9 +164,7 @@ class Publications:
 
         An old copy of the journal may hold it open, and would let the node in of whom nobody knows any more.
         """
-        new = seen.tag
-        while not overtaken.is_past(operation, new):
-            new = new.evolve()
+        new = overtaken.outdated(operation, seen.tag)
         if new == seen.tag:
             return seen
         await operation.step("outdate", f"generation {new.generation}")

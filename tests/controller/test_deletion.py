@@ -1,5 +1,7 @@
 """DeleteVolume and ControllerExpandVolume: proof before success, refusals that change nothing."""
 
+from dataclasses import replace
+
 import pytest
 from trio.testing import MockClock
 
@@ -133,6 +135,21 @@ async def test_expansion_grows_and_repeats_and_never_shrinks(world: World, autoj
             grown = await controller.expand_volume(volume.volume_id, CapacityRange(size), None)
             assert grown.capacity_bytes in (expected, expected * MIB)
         assert (await controller.get_volume(volume.volume_id)).capacity_bytes == 101 * MIB
+
+
+async def test_what_was_expanded_is_answered_again_when_the_pool_is_over_full(
+    world: World, autojump_clock: MockClock
+) -> None:
+    """Somebody else filled the pool below the reserve: a repeated call asks for nothing more."""
+    async with world.process() as process:
+        controller = process.controller
+        volume = await controller.create_volume(wish("pvc-1"))
+        grown = await controller.expand_volume(volume.volume_id, CapacityRange(100 * MIB), None)
+        space = controller.backend.space
+        assert space.pool is not None
+        with space.promise("another", GIB, 0):
+            space.saw(replace(space.pool, free=0))
+            assert await controller.expand_volume(volume.volume_id, CapacityRange(100 * MIB), None) == grown
 
 
 async def test_expansion_past_its_limit_or_the_pool_changes_nothing(world: World, autojump_clock: MockClock) -> None:

@@ -12,10 +12,11 @@ import trio
 from trio.testing import MockClock
 
 from rdscsi.controller import publications
+from rdscsi.controller.catalogue import Entry
 from rdscsi.controller.overtaken import stamp
 from rdscsi.controller.publications import Publications
 from rdscsi.errors import NotFinal, NotPermittedNow, Quarantined, Refused
-from rdscsi.model import GIB
+from rdscsi.model import GIB, CapacityRange
 from rdscsi.routeros.answers import Answer
 from rdscsi.simulator import ApplianceOptions, Behaviour, PoolOptions
 from rdscsi.simulator.faults import Fault
@@ -415,3 +416,63 @@ async def test_a_crash_while_a_refused_publish_is_marked_leaves_nothing_half_mad
         await process.controller.unpublish_volume(volume.volume_id, NODE_A)
         assert _exported(world) == []
         await process.controller.publish_volume(attach(volume, NODE_B))
+
+
+@pytest.mark.parametrize("line", ["file-size=", "comment="], ids=["half done", "nothing done"])
+async def test_an_old_expansion_that_was_refused_since_grows_nothing(
+    line: str, world: World, autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Found by a seed: nothing on the appliance told that the intent had ended."""
+    async with world.process() as process:
+        volume = await process.controller.create_volume(wish("pvc-1"))
+        world.faults.add("refuse", contains=line, times=1)
+        copies: list[Path] = []
+        look_at = process.controller.backend.look_at
+
+        async def copied(slot: str) -> Entry:
+            copies.append(world.copied_journal("expanding"))
+            return await look_at(slot)
+
+        monkeypatch.setattr(process.controller.backend, "look_at", copied)
+        with pytest.raises(Refused):
+            await process.controller.expand_volume(volume.volume_id, CapacityRange(2 * GIB), None)
+    async with world.process(copies[0]) as process:
+        [intent] = await process.journal.open_operations()
+        assert intent.kind == "expand"
+        await trio.sleep(200)
+        assert await process.journal.open_operations() == []
+        assert world.machine.items()[volume.volume_id.partition("/")[2]].size == volume.capacity_bytes
+        assert (
+            await process.controller.expand_volume(volume.volume_id, CapacityRange(2 * GIB), None)
+        ).capacity_bytes == 2 * GIB
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before the line", "after the line"])
+async def test_a_crash_while_a_refused_expansion_is_marked_leaves_nothing_half_made(
+    after: bool, world: World, autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody was answered: before the mark the intent is carried out, after it the intent is over."""
+    async with world.process() as process:
+        volume = await process.controller.create_volume(wish("pvc-1"))
+        world.faults.add("refuse", contains="file-size=", times=1)
+        device, lines = process.controller.backend.device, list[str]()
+        expand = device.expand
+
+        async def dying(slot: str, *, old_tag: str, new_tag: str, size_bytes: int, need_free_bytes: int) -> Answer:
+            lines.append(new_tag)
+            if len(lines) == 2 and not after:
+                world.crash()
+            answer = await expand(
+                slot, old_tag=old_tag, new_tag=new_tag, size_bytes=size_bytes, need_free_bytes=need_free_bytes
+            )
+            if len(lines) == 2:
+                world.crash()
+            return answer
+
+        monkeypatch.setattr(device, "expand", dying)
+        await process.controller.expand_volume(volume.volume_id, CapacityRange(2 * GIB), None)
+    assert len(lines) == 2
+    async with world.process() as process:
+        await process.wait_settled()
+        grown = volume.capacity_bytes if after else 2 * GIB
+        assert world.machine.items()[volume.volume_id.partition("/")[2]].size == grown
