@@ -12,6 +12,7 @@ import trio
 from rdscsi import names
 from rdscsi.controller.catalogue import Catalogue, Entry
 from rdscsi.controller.options import ControllerOptions
+from rdscsi.controller.snapshot_survey import SnapshotSurvey
 from rdscsi.controller.space import Space
 from rdscsi.errors import (
     Fenced,
@@ -92,6 +93,7 @@ class Backend:
         self.now = now
         self.entropy = entropy
         self.catalogue = Catalogue()
+        self.snapshot_survey = SnapshotSurvey(device, options.cluster_id)
         self.space = Space(reserve_bytes=options.reserve_bytes, overcommit=options.overcommit)
         self.imported: dict[str, str] = {}
         """The paths of imported volumes by the operations that imported them; complete whenever the inventory is."""

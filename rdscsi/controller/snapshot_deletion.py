@@ -64,12 +64,23 @@ async def delete(backend: Backend, snapshot_id: str) -> None:
 
 
 async def carry_out(backend: Backend, operation: Operation) -> None:
-    """Remove the snapshot and forget it, leaving a tombstone."""
+    """Remove the snapshot and forget it, leaving a tombstone.
+
+    Whatever else bears its id goes too: a create that the journal knows nothing of made it, and left where it is it
+    would be learned as a snapshot that somebody was told is gone.
+    """
     record = await backend.journal.snapshot(operation.subject)
     assert record is not None, "the intent's changes made it"
+    own = snapshot_backing(record)
     await operation.step("remove", record.leaf)
-    await _remove(backend, snapshot_backing(record))
-    await operation.finish(changes.drop_snapshot(record.snapshot_id, tombstone(backend, record)), outcome="gone")
+    await _remove(backend, own)
+    stone = tombstone(backend, record)
+    for other in await backend.snapshot_survey.of(record.slot):
+        if other.name != own.name:
+            await operation.record(changes.bury(replace(stone, backing=other.operation)))
+            await operation.step("remove", f"{other.name}, which no record knows")
+            await _remove(backend, other)
+    await operation.finish(changes.drop_snapshot(record.snapshot_id, stone), outcome="gone")
     backend.catalogue.snapshots.release(record.slot)
 
 

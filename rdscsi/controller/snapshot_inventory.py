@@ -5,17 +5,18 @@ that. What was deleted and is there again is erased; what cannot be told is for 
 """
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from rdscsi import names
 from rdscsi.controller.backend import Backend, log
 from rdscsi.controller.judgement import LOST, Judgement, Verdict
+from rdscsi.controller.snapshot_survey import shown
 from rdscsi.controller.sources import snapshot_backing
 from rdscsi.journal import Change, SnapshotRecord, changes
-from rdscsi.names import SnapshotBacking, parse_snapshot_backing
+from rdscsi.names import SnapshotBacking
 from rdscsi.routeros.answers import Answer, Leaf
 from rdscsi.routeros.calendar import seconds_since_epoch
+from rdscsi.tags import Marker
 
 GONE = LOST + "its subvolume is not on the appliance any more"
 _SEVERAL = "contradiction: several subvolumes bear its name"
@@ -88,16 +89,20 @@ class SnapshotInventory:
         self._backend = backend
         self._told: set[tuple[str, str]] = set()
 
-    def begin(self) -> Mapping[str, int]:
+    def begin(self) -> "tuple[Mapping[str, int], Marker | None]":
         """Return what `take` needs of the moment before the look."""
-        return self._backend.catalogue.snapshots.versions()
+        return self._backend.catalogue.snapshots.versions(), self._backend.snapshot_survey.begin()
 
-    async def take(self, answer: Answer, before: Mapping[str, int]) -> dict[str, tuple[str, ...]]:
+    async def take(
+        self, answer: Answer, moment: "tuple[Mapping[str, int], Marker | None]"
+    ) -> dict[str, tuple[str, ...]]:
         """Correct the records; return by slot the subvolumes that are to be erased.
 
         Slots that a line was sent about since `before` are left out: that line's answer is newer.
         """
         catalogue = self._backend.catalogue.snapshots
+        before, term = moment
+        self._backend.snapshot_survey.take(answer, term)
         found = await self._facts(answer)
         after = catalogue.versions()
         untouched = [one for one in found if before.get(one.slot, 0) == after.get(one.slot, 0)]
@@ -117,7 +122,7 @@ class SnapshotInventory:
         for stone in await journal.tombstones():
             buried[stone.slot].add(stone.backing)
         leaves: dict[str, dict[str, tuple[SnapshotBacking, Leaf]]] = defaultdict(dict)
-        for backing, leaf in _ours(self._backend, answer):
+        for backing, leaf in shown(self._backend.options.cluster_id, answer):
             leaves[backing.slot][backing.operation] = (backing, leaf)
         return [
             SnapshotFacts(
@@ -181,10 +186,3 @@ class SnapshotInventory:
             updated_at=backend.now(),
         )
         return [changes.add_snapshot(record)]
-
-
-def _ours(backend: Backend, answer: Answer) -> Iterator["tuple[SnapshotBacking, Leaf]"]:
-    for leaf in answer.leaves:
-        backing = parse_snapshot_backing(leaf.name)
-        if backing is not None and names.slot_of_cluster(backing.slot, names.KIND_SNAPSHOT, backend.options.cluster_id):
-            yield backing, leaf

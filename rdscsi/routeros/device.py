@@ -266,6 +266,11 @@ class Device:
         """Seconds until no line of the past can still act on this slot; 0 when none can."""
         return max(self._settled_in(self._unsettled.get(slot, 0)), self._settled_in(self._all_unsettled_until))
 
+    @property
+    def former_lines_ended(self) -> bool:
+        """Nothing that former holders of the token sent, or this controller in an earlier life, can still act."""
+        return self._settled_in(self._all_unsettled_until) == 0
+
     async def wait_settled(self, slot: str) -> None:
         """Wait until no line of the past can still act on this slot. Bounded by the caller."""
         while (seconds := self.settled_in(slot)) > 0:  # noqa: ASYNC110 - time passes by itself, and a later line moves the bound
