@@ -17,6 +17,11 @@ class Case:
     figures: tuple[tuple[str, str], ...] = ()
 
     @property
+    def failed(self) -> bool:
+        """It ran and did not pass."""
+        return self.outcome in ("failure", "error")
+
+    @property
     def sentence(self) -> str:
         """The test's name as a sentence."""
         return self.name.removeprefix("test_").replace("_", " ")
@@ -30,9 +35,14 @@ def join(parts: Iterable[Path], joined: Path) -> list[Case]:
         for suite in ElementTree.parse(part).getroot().iter("testsuite"):
             suite.set("name", f"lab {part.stem}")
             suites.append(suite)
-            cases += [_case(part.stem, element) for element in suite.iter("testcase")]
+        cases += read(part)
     ElementTree.ElementTree(suites).write(joined, encoding="utf-8", xml_declaration=True)
     return cases
+
+
+def read(part: Path) -> list[Case]:
+    """Return the tests of one part's JUnit file."""
+    return [_case(part.stem, element) for element in ElementTree.parse(part).getroot().iter("testcase")]
 
 
 def _case(part: str, element: ElementTree.Element) -> Case:
@@ -47,6 +57,15 @@ def write_skipped(reason: str, file: Path) -> None:
     suite = ElementTree.SubElement(suites, "testsuite", name="lab", tests="1", skipped="1")
     case = ElementTree.SubElement(suite, "testcase", name="machines of the laboratory", classname="lab")
     ElementTree.SubElement(case, "skipped", message=reason)
+    ElementTree.ElementTree(suites).write(file, encoding="utf-8", xml_declaration=True)
+
+
+def write_ended(part: str, status: int, said: str, file: Path) -> None:
+    """Write a JUnit file of one failed test: a part ended badly although none of its tests did, or before they ran."""
+    suites = ElementTree.Element("testsuites")
+    suite = ElementTree.SubElement(suites, "testsuite", name=part, tests="1", failures="1")
+    case = ElementTree.SubElement(suite, "testcase", name=f"test_{part}_ends_well", classname="lab")
+    ElementTree.SubElement(case, "failure", message=f"status {status}").text = said
     ElementTree.ElementTree(suites).write(file, encoding="utf-8", xml_declaration=True)
 
 

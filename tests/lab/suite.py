@@ -13,6 +13,7 @@ import subprocess
 import sys
 import threading
 import time
+import traceback
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -34,6 +35,7 @@ LONGEST_PART = 1500.0
 
 _GUEST_DISK = 8192 * MIB
 _TIMED_OUT, _LAB_FAILED = 124, 125
+_TAIL_LINES = 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,14 +82,26 @@ def run(names: Sequence[str], arguments: Sequence[str], *, everything: bool = Fa
     chosen = [[part for part in lane if part.name in names or not names] for lane in LANES]
     which = () if everything else ("-m", "not slow")
     outcomes = Runner(kernel, (*which, *arguments)).run(chosen)
+    said = [_explained(outcome) for outcome in outcomes if outcome.status != 0]
     cases = report.join(sorted(KEPT.glob("*.xml")), ARTEFACTS / "lab.xml")
     print(report.render(cases))
     for outcome in outcomes:
         how = "ok" if outcome.status == 0 else f"FAILED ({outcome.status})"
         print(f"lab: {outcome.part.name:<8}{how:<14}{outcome.seconds:7.1f} s")
+    print("".join(said), end="")
     print(f"lab: all of it took {time.monotonic() - began:.1f} s; artefacts/lab.xml, artefacts/lab/", flush=True)
     well = len(outcomes) == sum(map(len, chosen)) and all(outcome.status == 0 for outcome in outcomes)
     return 0 if well and cases else 1
+
+
+def _explained(outcome: Outcome) -> str:
+    """Say how a part that failed ended; as a failed test too where none of its own is."""
+    name, status = outcome.part.name, outcome.status
+    tail = "\n".join((KEPT / f"{name}.log").read_text(errors="replace").splitlines()[-_TAIL_LINES:])
+    own = KEPT / f"{name}.xml"
+    if not own.exists() or not any(case.failed for case in report.read(own)):
+        report.write_ended(name, status, tail, KEPT / f"{name}-itself.xml")
+    return f"lab: {name} ended with status {status}; the end of what it said (all: artefacts/lab/{name}.log):\n{tail}\n"
 
 
 def compile_all() -> None:
@@ -144,6 +158,9 @@ class Runner:
             return _TIMED_OUT
         except LabFailed as error:
             os.write(output, f"lab: {error}\n".encode())
+            return _LAB_FAILED
+        except Exception:
+            os.write(output, f"lab: {traceback.format_exc()}\n".encode())
             return _LAB_FAILED
 
     def _here(self, part: Part, command: Sequence[str], output: int) -> int:

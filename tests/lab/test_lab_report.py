@@ -51,3 +51,23 @@ def test_where_no_machine_can_run_that_is_said_and_fails_in_ci_alone(
     assert suite.run((), ()) == status
     assert "left out: machines need root" in capsys.readouterr().out
     assert "machines need root" in (tmp_path / "lab.xml").read_text()
+
+
+PASSED = PART.replace("<failure", "<skipped").replace("</failure", "</skipped")
+
+
+@pytest.mark.parametrize(("xml", "failed"), [(None, 1), (PASSED, 1), (PART, 0)], ids=["none", "passed", "failed"])
+def test_a_part_that_ends_badly_without_a_failed_test_is_one(
+    xml: str | None, failed: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(suite, "KEPT", tmp_path)
+    (tmp_path / "guest.log").write_text("".join(f"line {number}\n" for number in range(100)))
+    if xml is not None:
+        (tmp_path / "guest.xml").write_text(xml)
+    said = suite._explained(suite.Outcome(suite.GUEST, 125, 1.0))
+    assert said.startswith("lab: guest ended with status 125")
+    assert "line 99" in said
+    assert "line 9\n" not in said
+    written = list(tmp_path.glob("*-itself.xml"))
+    assert len(written) == failed
+    assert all(case.failed and "ends well" in case.sentence for one in written for case in report.read(one))
