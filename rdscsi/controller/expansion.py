@@ -12,7 +12,7 @@ from rdscsi.journal import Json, Operation, VolumeRecord, changes
 from rdscsi.model import CapacityRange, Expansion
 from rdscsi.tags import Tag, TagState, render_tag
 
-KIND = "expand"
+KIND = overtaken.EXPAND
 
 
 async def expand(backend: Backend, volume_id: str, wanted: CapacityRange) -> Expansion:

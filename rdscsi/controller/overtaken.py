@@ -1,8 +1,9 @@
 """Intents that time has overtaken: an old copy of the journal holds one that was carried out long ago (law 5).
 
 A publish, unpublish or expansion takes down the generation of the tag that it was made for, and the create that made
-the volume. Its own change raises the generation by one; a tag that is further ahead was changed by whatever came after,
-which must not be turned back, and a volume that another create made since is another one.
+the volume. Its own change raises the generation by one, or not at all where all was as it wished. A tag that is further
+ahead, or says otherwise than the intent wished, was changed by what came after, which must not be turned back. A volume
+that another create made since is another one.
 """
 
 from rdscsi.controller.backend import Backend
@@ -11,6 +12,9 @@ from rdscsi.errors import Abandoned
 from rdscsi.journal import Json, Operation, VolumeRecord, changes
 from rdscsi.tags import Tag, parse_tag
 
+PUBLISH = "publish"
+UNPUBLISH = "unpublish"
+EXPAND = "expand"
 GENERATION = "generation"
 BACKING = "backing"
 
@@ -28,7 +32,22 @@ def is_past(operation: Operation, tag: Tag) -> bool:
     generation = operation.request.get(GENERATION)
     if not isinstance(generation, int):
         return True  # an intent of before intents said this
-    return tag.generation > generation + 1 or tag.operation != operation.request.get(BACKING)
+    if tag.operation != operation.request.get(BACKING) or tag.generation > generation + 1:
+        return True
+    return tag.generation == generation + 1 and not _fulfils(operation, tag)
+
+
+def _fulfils(operation: Operation, tag: Tag) -> bool:
+    """Tell whether a tag says what the intent wished. Where it does not, another change than the intent's made it."""
+    wanted = operation.request
+    if operation.kind == EXPAND:
+        size = wanted["size_bytes"]
+        assert isinstance(size, int)
+        return tag.size_bytes >= size
+    node_id = str(wanted["node"])
+    within = any(node.names(node_id) for node in tag.active_nodes) if node_id else bool(tag.active_nodes)
+    assert operation.kind in (PUBLISH, UNPUBLISH), "no other intents are stamped"
+    return within == (operation.kind == PUBLISH)
 
 
 def outdated(operation: Operation, tag: Tag) -> Tag:

@@ -16,8 +16,8 @@ from rdscsi.journal import Json, Operation, VolumeRecord, changes
 from rdscsi.model import AccessMode, AccessType, PublishContext, PublishRequest, VolumeCapability
 from rdscsi.tags import NodeState, Tag, TaggedNode, TagState, hashed_node, parse_tag, render_tag
 
-PUBLISH = "publish"
-UNPUBLISH = "unpublish"
+PUBLISH = overtaken.PUBLISH
+UNPUBLISH = overtaken.UNPUBLISH
 _LOOKS = 3
 
 

@@ -4,7 +4,8 @@ Whatever such a journal says, nothing is deleted that nobody asked to be deleted
 """
 
 import dataclasses
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -23,7 +24,7 @@ from rdscsi.simulator.faults import Fault
 from rdscsi.simulator.storage.disks import Disk
 from rdscsi.testing.invariants import Promises, holdings, violations
 from rdscsi.testing.orchestrator import NODE_A, NODE_B, attach, settle, wish
-from rdscsi.testing.world import OPTIONS, World, open_world
+from rdscsi.testing.world import OPTIONS, Process, World, open_world
 
 FORGETFUL = ApplianceOptions(
     pool=PoolOptions(size=1024 * GIB),
@@ -476,3 +477,74 @@ async def test_a_crash_while_a_refused_expansion_is_marked_leaves_nothing_half_m
         await process.wait_settled()
         grown = volume.capacity_bytes if after else 2 * GIB
         assert world.machine.items()[volume.volume_id.partition("/")[2]].size == grown
+
+
+async def _copied_within(world: World, process: Process, method: str, call: Callable[[], Awaitable[object]]) -> Path:
+    """Carry out a call, and copy the journal when its line of that method is about to be sent."""
+    copies: list[Path] = []
+    device = process.controller.backend.device
+    send = getattr(device, method)
+
+    async def copied(*args: object, **kwargs: object) -> object:
+        copies.append(world.copied_journal(f"{method}-{len(copies)}"))
+        return await send(*args, **kwargs)
+
+    setattr(device, method, copied)
+    await call()
+    setattr(device, method, send)
+    return copies[0]
+
+
+@pytest.mark.parametrize("node_id", [NODE_A, ""], ids=["that node", "every node"])
+async def test_an_old_unpublish_that_had_nothing_to_do_cuts_nobody_off(
+    node_id: str, world: World, autojump_clock: MockClock
+) -> None:
+    """Found by a seed: what came after it had raised the generation by one, as it would have itself."""
+    async with world.process() as process:
+        volume = await process.controller.create_volume(wish("pvc-1"))
+        unpublish = partial(process.controller.unpublish_volume, volume.volume_id, node_id)
+        old = await _copied_within(world, process, "unpublish", unpublish)
+        await process.controller.publish_volume(attach(volume, NODE_A))
+        exported = _exported(world)
+    async with world.process(old) as process:
+        [intent] = await process.journal.open_operations()
+        assert intent.kind == "unpublish"
+        await trio.sleep(200)
+        assert await process.journal.open_operations() == []
+        assert _exported(world) == exported
+        await process.controller.unpublish_volume(volume.volume_id, NODE_A)
+        assert _exported(world) == []
+
+
+async def test_an_old_publish_that_had_nothing_to_do_lets_nobody_in(world: World, autojump_clock: MockClock) -> None:
+    async with world.process() as process:
+        volume = await process.controller.create_volume(wish("pvc-1"))
+        publish = partial(process.controller.publish_volume, attach(volume, NODE_A))
+        await publish()
+        old = await _copied_within(world, process, "publish", publish)
+        await process.controller.unpublish_volume(volume.volume_id, NODE_A)
+    async with world.process(old) as process:
+        [intent] = await process.journal.open_operations()
+        assert intent.kind == "publish"
+        await trio.sleep(200)
+        assert await process.journal.open_operations() == []
+        assert _exported(world) == []
+
+
+async def test_an_old_expansion_is_over_when_another_change_came_instead(
+    world: World, autojump_clock: MockClock
+) -> None:
+    """It was refused before its marks were thought of: the publish that came after raised the generation by one."""
+    async with world.process() as process:
+        volume = await process.controller.create_volume(wish("pvc-1"))
+        record = await process.journal.volume(volume.volume_id)
+        assert record is not None
+        wanted = {"size_bytes": 2 * GIB, **stamp(process.controller.backend, record)}
+        async with process.journal.operation("expand", volume.volume_id, wanted) as operation:
+            old = world.copied_journal("expanding")
+            await operation.fail(Refused("not now"))
+        await process.controller.publish_volume(attach(volume, NODE_A))
+    async with world.process(old) as process:
+        await trio.sleep(200)
+        assert await process.journal.open_operations() == []
+        assert world.machine.items()[volume.volume_id.partition("/")[2]].size == volume.capacity_bytes
