@@ -1,8 +1,8 @@
 """For tests of the node half: the exports of an appliance, and a machine that can be made to fail at any effect."""
 
 import os
-from collections.abc import Awaitable, Callable
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -40,6 +40,26 @@ FAULTS: tuple[Fault, ...] = (
     "bug before",
     "bug after",
 )
+
+
+ENDING_SECONDS = 60.0
+"""Within which what a test abandoned must have ended, at the test's end. A killed process of an emulated machine that
+is short of time takes several seconds."""
+
+
+@asynccontextmanager
+async def open_processes() -> AsyncIterator[Processes]:
+    """Processes for a test, which ends when they have: none is left to complain of itself in another test.
+
+    Raises trio.TooSlowError when one hangs on.
+    """
+    processes = Processes()
+    try:
+        yield processes
+    finally:
+        with trio.CancelScope(shield=True), trio.fail_after(ENDING_SECONDS):
+            while processes.stuck:
+                await processes.wait_ended()
 
 
 @cache

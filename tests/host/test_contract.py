@@ -17,10 +17,9 @@ from rdscsi.host.content import stamp_places
 from rdscsi.host.local import Deadlines
 from rdscsi.host.loop import LoopHost
 from rdscsi.host.ports import Connection, ContentKind, Device, Host, PathKind
-from rdscsi.host.process import Processes
 from rdscsi.host.simulated import SimulatedHost, open_kernel
 from rdscsi.model import MIB, Portal
-from rdscsi.testing.host import Exporter, clear_machine, require_loop_devices
+from rdscsi.testing.host import Exporter, clear_machine, open_processes, require_loop_devices
 
 DEADLINES = Deadlines(connect=2, mount=10, mkfs=60)
 STAMP = "stamp of a test"
@@ -74,8 +73,7 @@ async def bench(backend: str, tmp_path: Path) -> AsyncIterator[Bench]:
         simulated = SimulatedHost(exporter.exports, open_kernel(None), deadlines=DEADLINES)
         yield Bench(simulated, exporter, directory)
         return
-    processes = Processes()
-    async with open_calls(processes) as calls:
+    async with open_processes() as processes, open_calls(processes) as calls:
         host = LoopHost(exporter.exports, processes=processes, calls=calls, deadlines=DEADLINES)
         try:
             yield Bench(host, exporter, directory)

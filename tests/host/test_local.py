@@ -26,7 +26,7 @@ from rdscsi.host.mounts import Mounts
 from rdscsi.host.ports import Connection, Device
 from rdscsi.host.process import Processes
 from rdscsi.model import MIB
-from rdscsi.testing.host import Exporter, require_loop_devices
+from rdscsi.testing.host import Exporter, open_processes, require_loop_devices
 
 SUBNQN = names.subnqn(names.slot(names.KIND_VOLUME, "cluster", "pvc-1"), "a" * 16)
 DEVICE = Device(SUBNQN, "/dev/nvme0n1", (259, 0), 64 * MIB, "nsid 1 uuid.x")
@@ -228,8 +228,7 @@ def test_an_export_that_cannot_be_looked_up_is_no_absence(tmp_path: Path) -> Non
 async def test_a_loop_device_that_somebody_has_open_is_not_gone(tmp_path: Path) -> None:
     exporter = Exporter(tmp_path)
     exporter.export(SUBNQN, exporter.file("disk", MIB))
-    processes = Processes()
-    async with open_calls(processes) as calls:
+    async with open_processes() as processes, open_calls(processes) as calls:
         deadlines = Deadlines(connect=0.5)
         host = LoopHost(exporter.exports, processes=processes, calls=calls, deadlines=deadlines)
         device = await host.connect(Connection(SUBNQN, (), "", ""))
@@ -252,7 +251,7 @@ async def test_a_call_that_hangs_while_a_device_is_held_confuses_no_other(tmp_pa
     os.mkfifo(pipe)
     loop = loops.attach(file, "rdscsi-test-of-calls")
     try:
-        async with open_calls(Processes()) as calls:
+        async with open_processes() as processes, open_calls(processes) as calls:
             with pytest.raises(OutcomeUnknown):
                 async with calls.holding(loop.path, loop.number, deadline=10) as make:
                     await make("write", str(pipe), "x", deadline=0.3)
@@ -287,7 +286,11 @@ async def test_who_holds_a_device_makes_calls_by_the_process_that_holds_it(
 
     monkeypatch.setattr(Calls, "_start", counted)
     try:
-        async with open_calls(Processes()) as calls, calls.holding(loop.path, loop.number, deadline=10) as make:
+        async with (
+            open_processes() as processes,
+            open_calls(processes) as calls,
+            calls.holding(loop.path, loop.number, deadline=10) as make,
+        ):
             assert await calls.make("canonical", "/x") == "/x"
             assert len(started) == 1
             async with trio.open_nursery() as nursery:

@@ -17,12 +17,13 @@ from rdscsi.host import calls as calls_module
 from rdscsi.host import process as process_module
 from rdscsi.host.calls import Calls, open_calls
 from rdscsi.host.process import OUTPUT_BYTES, Processes
-from rdscsi.testing.host import require_loop_devices
+from rdscsi.testing.host import open_processes, require_loop_devices
 
 
 @pytest.fixture
-def processes() -> Processes:
-    return Processes()
+async def processes() -> AsyncIterator[Processes]:
+    async with open_processes() as made:
+        yield made
 
 
 @pytest.fixture
@@ -205,7 +206,7 @@ async def frozen_filesystem(processes: Processes, directory: Path) -> AsyncItera
             await processes.check(("fsfreeze", "--unfreeze", str(mounted)), deadline=30)
             with trio.fail_after(30):  # what was abandoned holds the mount until it has ended
                 while processes.stuck:
-                    await trio.sleep(0.02)
+                    await processes.wait_ended()
             await processes.check(("umount", str(mounted)), deadline=30)
 
 

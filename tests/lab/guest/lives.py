@@ -19,11 +19,10 @@ from rdscsi.host.calls import open_calls
 from rdscsi.host.kernel import KernelHost
 from rdscsi.host.local import Deadlines
 from rdscsi.host.ports import Host
-from rdscsi.host.process import Processes
 from rdscsi.journal import open_journal
 from rdscsi.node.node import Node, make_node
 from rdscsi.operations import Operations
-from rdscsi.testing.host import EFFECTS
+from rdscsi.testing.host import EFFECTS, open_processes
 from rdscsi.testing.orchestrator import settle
 
 CLUSTER = "11111111-2222-3333-4444-555555555555"
@@ -108,8 +107,11 @@ def _wait(child: int) -> int:
 
 async def _live(directory: Path, work: Work, kill: Kill | None, log: Path) -> None:
     settings = NodeSettings(node_name="node-a")
-    processes = Processes()
-    async with open_calls(processes) as calls, open_journal(directory / "node.db") as journal:
+    async with (
+        open_processes() as processes,
+        open_calls(processes) as calls,
+        open_journal(directory / "node.db") as journal,
+    ):
         real = KernelHost(processes=processes, calls=calls, deadlines=Deadlines(connect=20, mount=30, mkfs=60))
         host = cast("Host", KilledHost(real, kill, log))
         async with trio.open_nursery() as nursery:

@@ -13,10 +13,9 @@ from rdscsi.host.calls import open_calls
 from rdscsi.host.kernel import KernelHost
 from rdscsi.host.local import Deadlines
 from rdscsi.host.ports import Connection
-from rdscsi.host.process import Processes
 from rdscsi.model import Portal
 from rdscsi.simulator.storage.exports import Export
-from rdscsi.testing.host import clear_machine
+from rdscsi.testing.host import clear_machine, open_processes
 
 CONTRACT = Path(__file__).parents[2] / "host" / "test_contract.py"
 PORTAL = Portal("192.0.2.1", 4420)
@@ -72,8 +71,7 @@ async def bench(target: Target, portal: None, tmp_path: Path) -> AsyncIterator[o
     directory = Path(os.path.realpath(tmp_path)) / "paths"
     directory.mkdir()
     target.volume()  # with no export at all the port would be closed, and nobody would say what is not offered
-    processes = Processes()
-    async with open_calls(processes) as calls:
+    async with open_processes() as processes, open_calls(processes) as calls:
         host = KernelHost(processes=processes, calls=calls, deadlines=DEADLINES)
         try:
             yield KernelBench(host, KernelExporter(target), directory)

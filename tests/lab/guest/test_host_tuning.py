@@ -14,16 +14,15 @@ from rdscsi.host.calls import open_calls
 from rdscsi.host.kernel import KernelHost
 from rdscsi.host.local import Deadlines
 from rdscsi.host.ports import Connection
-from rdscsi.host.process import Processes
 from rdscsi.model import Portal
+from rdscsi.testing.host import open_processes
 
 PORTAL = Portal("127.0.0.1", 4420)
 
 
 @pytest.fixture
 async def host() -> AsyncIterator[KernelHost]:
-    processes = Processes()
-    async with open_calls(processes) as calls:
+    async with open_processes() as processes, open_calls(processes) as calls:
         yield KernelHost(processes=processes, calls=calls, deadlines=Deadlines(connect=10))
 
 

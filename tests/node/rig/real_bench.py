@@ -18,6 +18,7 @@ from rdscsi.model import MIB, AccessType
 from rdscsi.node.node import Node, make_node
 from rdscsi.node.sweep import Sweep
 from rdscsi.operations import Operations
+from rdscsi.testing.host import open_processes
 from rdscsi.testing.node import CLUSTER, NodeVolume, NodeWorld
 
 SIZE = 320 * MIB
@@ -64,9 +65,12 @@ class Bench:
 
 @asynccontextmanager
 async def open_bench(world: NodeWorld) -> AsyncIterator[Bench]:
-    processes = Processes()
     deadlines = Deadlines(connect=3, mount=10, mkfs=60)
-    async with open_calls(processes) as calls, open_journal(world.journal_path) as journal:
+    async with (
+        open_processes() as processes,
+        open_calls(processes) as calls,
+        open_journal(world.journal_path) as journal,
+    ):
         host = LoopHost(world.exporter.exports, processes=processes, calls=calls, deadlines=deadlines)
         async with trio.open_nursery() as nursery:
             operations = Operations(nursery, deadline=60)
