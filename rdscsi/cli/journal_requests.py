@@ -69,7 +69,7 @@ def plan_abandon(case: Case, _args: argparse.Namespace) -> Plan:
     """Erase what a create has half made, or what it has made for nobody."""
     if case.operation is None and case.unclaimed is not None:
         steps = (
-            f"{case.subject} is deleted with all that is in it: nobody asked for it any more when it was finished",
+            f"{case.subject} is deleted with all that is in it; it was kept because {case.unclaimed.why}",
             "make sure first that no PersistentVolume names it",
         )
         return Plan(asking.ABANDON, {}, steps)

@@ -215,7 +215,7 @@ def make_controller(
     )
     publications = Publications(backend, evidence)
     settling = Settling(backend=backend, publications=publications, operations=operations, claims=claims)
-    keeper = Keeper(backend=backend, settling=settling, operations=operations)
+    keeper = Keeper(backend=backend, settling=settling, operations=operations, claims=claims)
     return Controller(
         backend=backend,
         publications=publications,

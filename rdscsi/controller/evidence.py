@@ -7,7 +7,7 @@ The orchestrator unpublishes after the node has unstaged, and its word is taken 
 somebody can, a node that may still be writing is marked dirty in the tag, until the contrary is proven.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Protocol
 
 from rdscsi.controller.backend import Backend
@@ -34,6 +34,10 @@ class Claims(Protocol):
 
     async def standing(self, volume_id: str, csi_name: str, claim: Claim) -> Standing:
         """Tell who has to do with a volume, by the latest state. Raises ClusterUnavailable when that is not known."""
+        ...
+
+    async def named(self, volume_ids: Collection[str]) -> Collection[str]:
+        """Return those of the volumes that a PersistentVolume names. Raises ClusterUnavailable."""
         ...
 
 

@@ -11,9 +11,11 @@ import trio
 
 from rdscsi.controller import repairs
 from rdscsi.controller.backend import Backend, log
+from rdscsi.controller.evidence import Claims
 from rdscsi.controller.inventory import Inventory, Repair
 from rdscsi.controller.leadership import lead
 from rdscsi.controller.settling import AT_ONCE, Settling
+from rdscsi.controller.unnamed import Unnamed
 from rdscsi.errors import DriverError, SettingsInvalid, Superseded
 from rdscsi.journal import changes, records
 from rdscsi.operations import Operations
@@ -22,11 +24,14 @@ from rdscsi.operations import Operations
 class Keeper:
     """Keeps one backend in order."""
 
-    def __init__(self, *, backend: Backend, settling: Settling, operations: Operations) -> None:
+    def __init__(
+        self, *, backend: Backend, settling: Settling, operations: Operations, claims: Claims | None = None
+    ) -> None:
         self._backend = backend
         self._settling = settling
         self._operations = operations
         self._inventory = Inventory(backend)
+        self._unnamed = Unnamed(backend, claims)
         self._noted: str | None = None
 
     async def run(self, *, task_status: "trio.TaskStatus[None]" = trio.TASK_STATUS_IGNORED) -> NoReturn:
@@ -81,6 +86,7 @@ class Keeper:
             await self._inventory.in_order()
         left = await self._repair_all(found)
         left += await self._settling.settle_all()
+        await self._unnamed.mark()
         return options.retry_every if left else options.refresh_every
 
     async def _repair_all(self, found: list[Repair]) -> int:

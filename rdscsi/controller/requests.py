@@ -12,6 +12,7 @@ from functools import partial
 from rdscsi.controller import creation, deletion, importing, publications, snapshot_creation, snapshot_resolving
 from rdscsi.controller.backend import Backend
 from rdscsi.controller.erasing import buried, own_tag
+from rdscsi.controller.evidence import Claims
 from rdscsi.controller.publications import Publications
 from rdscsi.errors import Abandoned, DriverError, NotFinal, NotFound, NotPermittedNow
 from rdscsi.journal import Operation, OperationRecord, SnapshotRecord, VolumeRecord, asking, changes
@@ -37,7 +38,9 @@ class Requests:
         operations: Operations,
         settle: Settle,
         ways: Mapping[str, Carry],
+        claims: Claims | None = None,
     ) -> None:
+        self._claims = claims
         self._backend = backend
         self._published = published
         self._operations = operations
@@ -91,8 +94,10 @@ class Requests:
         return await journal.get_meta(UNCLAIMED_META + record.backing) is not None
 
     async def _delete(self, wish: Operation) -> None:
-        """Delete it, as DeleteVolume does."""
+        """Delete it, as DeleteVolume does. A mark may be of before somebody made a PersistentVolume of it."""
         volume_id = asking.volume_of(wish.subject)
+        if self._claims is not None and await self._claims.named([volume_id]):
+            raise NotPermittedNow("a PersistentVolume names it: delete that, or its claim")
         await wish.step("delete", volume_id)
         await self._next(volume_id, deletion.KIND, partial(deletion.delete, self._backend, volume_id))
         await wish.finish(outcome="nobody had claimed it; it is deleted")

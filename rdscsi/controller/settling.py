@@ -73,6 +73,7 @@ class Settling:
             operations=operations,
             settle=self._carry_out,
             ways=ways,
+            claims=claims,
         )
         self._ways = {**ways, **wishes.ways}
 

@@ -7,6 +7,7 @@ made into a PersistentVolume between the two looks is seen by the second one.
 """
 
 import re
+from collections.abc import Collection
 from functools import partial
 
 from rdscsi import names
@@ -36,6 +37,21 @@ class Claims:
             return Standing.VOLUME
         return Standing.NOBODY
 
+    async def named(self, volume_ids: Collection[str]) -> Collection[str]:
+        """Return those of the volumes that a PersistentVolume names.
+
+        Raises ClusterUnavailable when the API server cannot tell.
+        """
+        found: set[str] = set()
+
+        def note(volume: object) -> bool:
+            if (handle := _handle(volume)) is not None and handle in volume_ids:
+                found.add(handle)
+            return False
+
+        await find(self._api, "api", "v1", "persistentvolumes", kind="PersistentVolumeList", query={}, wanted=note)
+        return found
+
 
 def _for(csi_name: str, claim: object) -> bool:
     """Tell whether a claim of the right name may be the one that the volume was made for: not proven a later one."""
@@ -46,5 +62,12 @@ def _for(csi_name: str, claim: object) -> bool:
 
 def _names(volume_id: str, volume: object) -> bool:
     """Tell whether a PersistentVolume is that volume of ours."""
+    return _handle(volume) == volume_id
+
+
+def _handle(volume: object) -> str | None:
+    """Return the id of the volume of ours that a PersistentVolume names; None when it is another driver's."""
     csi = at(volume, "spec").get("csi")
-    return isinstance(csi, dict) and (csi.get("driver"), csi.get("volumeHandle")) == (names.DRIVER_NAME, volume_id)
+    if not isinstance(csi, dict) or csi.get("driver") != names.DRIVER_NAME:
+        return None
+    return str(csi.get("volumeHandle"))

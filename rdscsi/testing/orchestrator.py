@@ -4,7 +4,7 @@ It calls again while the answer is a maybe (`NotFinal`), and takes every other e
 """
 
 import random
-from collections.abc import Awaitable, Callable, Container, Mapping
+from collections.abc import Awaitable, Callable, Collection, Container, Mapping
 from typing import TypeVar
 
 import trio
@@ -70,6 +70,11 @@ class Cluster:
             return Standing.VOLUME
         self.unclaimed += 1
         return Standing.NOBODY
+
+    async def named(self, volume_ids: Collection[str]) -> Collection[str]:
+        """Return those of the volumes that were handed out."""
+        await trio.lowlevel.checkpoint()
+        return {one for one in volume_ids if one in self.volumes}
 
 
 def attach(

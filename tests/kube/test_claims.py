@@ -126,3 +126,13 @@ async def test_a_page_that_does_not_come_leaves_it_open() -> None:
 
     with pytest.raises(ClusterUnavailable):
         await Claims(Once([], [])).standing(VOLUME, NAME, CLAIM)
+
+
+async def test_of_several_volumes_those_are_told_that_are_named() -> None:
+    others = [f"rds/another-{number}" for number in range(2 * PAGE)]
+    lists = Lists([], [*STRANGERS, *map(pv, others), pv()])
+    assert await Claims(lists).named([VOLUME, others[0], "rds/nobodys", ""]) == {VOLUME, others[0]}
+    assert set(lists.asked) == {PVS}
+    lists.spoil = {PVS: ClusterUnavailable("away")}
+    with pytest.raises(ClusterUnavailable):
+        await Claims(lists).named([VOLUME])

@@ -1,13 +1,13 @@
 """What Kubernetes says of claims, and a create whose caller never comes back."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 import pytest
 import trio
 
 from rdscsi.controller.controller import Controller
-from rdscsi.errors import DriverError, NotFinal
+from rdscsi.errors import ClusterUnavailable, DriverError, NotFinal
 from rdscsi.journal import Journal, OperationRecord
 from rdscsi.model import Claim, Standing, Volume, VolumeRequest
 from rdscsi.testing.orchestrator import wish
@@ -24,6 +24,8 @@ class Cluster:
     def __init__(self) -> None:
         self.answer: Standing | DriverError = Standing.NOBODY
         self.asked: list[tuple[str, str, Claim]] = []
+        self.volumes: set[str] = set()
+        self.away = ""
         self.while_asked: Callable[[], None] = lambda: None
 
     async def standing(self, volume_id: str, csi_name: str, claim: Claim) -> Standing:
@@ -33,6 +35,12 @@ class Cluster:
         if isinstance(self.answer, DriverError):
             raise self.answer
         return self.answer
+
+    async def named(self, volume_ids: Collection[str]) -> Collection[str]:
+        await trio.lowlevel.checkpoint()
+        if self.away:
+            raise ClusterUnavailable(self.away)
+        return self.volumes & set(volume_ids)
 
 
 async def orphaned(world: World, request: VolumeRequest = WISH) -> None:
