@@ -5,6 +5,7 @@ export is cut (tests/lab shows that).
 """
 
 import contextlib
+import json
 import os
 import random
 import signal
@@ -173,6 +174,29 @@ def nobody_claims(e2e: Context) -> None:
     e2e.world.kubectl("delete", "storageclass", e2e.namespace)
 
 
+@scenario(
+    SCENARIOS,
+    "the controller's pod is deleted with its journal while a volume is made, and its claim goes: it is shown as "
+    "claimed by nobody, and goes when a person says so",
+)
+def nobody_claims_and_nobody_knows(e2e: Context) -> None:
+    e2e.world.kubectl("apply", "-f", "-", text=objects.text(objects.storage_class(e2e.namespace)))
+    made = ("hold", "--contains=/disk/add", "--times=1", "--seconds=8")  # there, and nobody was told
+    with appliance_trouble(e2e.world, made):
+        e2e.claim("data", storage_class=e2e.namespace)
+        e2e.until("the volume is there", lambda: _has_file(e2e))
+        _kill_in_pods(e2e, "/csi-provisioner", "STOP")
+        e2e.delete("pvc", "data")
+        _delete_controller(e2e)
+    began = time.monotonic()
+    e2e.until("it is shown", lambda: _unclaimed(e2e) != [])
+    e2e.measure("shown", began)
+    check(_has_file(e2e), "it was deleted though nobody asked for that")
+    _abandon_all(e2e)
+    e2e.until("it is gone", lambda: not leftovers.on_appliance(e2e.world))
+    e2e.world.kubectl("delete", "storageclass", e2e.namespace)
+
+
 @scenario(SCENARIOS, "everything is killed at random while volumes come and go; at the end all agree")
 def killed_at_random(e2e: Context) -> None:
     chosen = random.Random(int(os.environ.get(_SEED, "6")))
@@ -192,11 +216,38 @@ def killed_at_random(e2e: Context) -> None:
         check(e2e.sh(f"v{number}", f"cat {MOUNTED}/name").strip() == f"v{number}", "another volume's data")
     e2e.delete("pod", "--all")
     e2e.delete("pvc", "--all")
+    e2e.until("all is gone, or shown as claimed by nobody", lambda: _gone_or_unclaimed(e2e))
+    _abandon_all(e2e)
+
+
+def _gone_or_unclaimed(e2e: Context) -> bool:
+    """Whether only that is left of which the driver says that nobody claims it: journals were lost on the way."""
+    left = leftovers.on_appliance(e2e.world)
+    shown = _unclaimed(e2e) if left else []
+    return all(any(one.rpartition("/")[2] in line for one in shown) for line in left)
+
+
+def _unclaimed(e2e: Context) -> list[str]:
+    """The volumes that the running controller says nobody claims; none while there is no controller to ask."""
+    told = _in_controller(e2e, "list", "--output", "json", check=False)
+    return [one["volume_id"] for one in json.loads(told)["unclaimed"]] if told else []
+
+
+def _abandon_all(e2e: Context) -> None:
+    """Delete what nobody claims, as an operator does who was told of it."""
+    for volume_id in _unclaimed(e2e):
+        print(f"e2e:   nobody claims {volume_id}", flush=True)
+        _in_controller(e2e, "abandon", "--yes", volume_id)
+
+
+def _in_controller(e2e: Context, *arguments: str, check: bool = True) -> str:
+    told = ("-n", NAMESPACE, "exec", "deploy/rdscsi-controller", "--", "rdscsi", "journal", *arguments)
+    return e2e.world.kubectl(*told, check=check)
 
 
 def _kill_one(e2e: Context, number: int, chosen: random.Random) -> str:
     """Kill something; each kind has its turn, in an order that the seed gives."""
-    kinds = ["simulated RDS", "controller and sidecars", "node pod", "kubelet", "API server", "a sidecar"]
+    kinds = ["simulated RDS", "controller pod", "node pod", "kubelet", "API server", "a sidecar"]
     kind = kinds[number] if number < len(kinds) else chosen.choice(kinds)
     world = e2e.world
     if kind == "simulated RDS":
@@ -211,11 +262,8 @@ def _kill_one(e2e: Context, number: int, chosen: random.Random) -> str:
         one = world.node(chosen.choice(["n1", "n2"]))
         _kill_kubelet(e2e, one)
         node.start_kubelet(one)
-    elif kind == "controller and sidecars":
-        # The pod goes on with its journal. Without it a volume that was just made, and whose claim goes in the same
-        # moment, stays: nobody can know any more who asked for it (docs/install.md).
-        for command in ("rdscsi controller", *_SIDECARS):
-            _kill_in_pods(e2e, command)
+    elif kind == "controller pod":  # and its journal
+        _delete_controller(e2e)
     elif kind == "node pod":
         _kill_in_pods(e2e, "rdscsi node")
     else:
