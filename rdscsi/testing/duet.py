@@ -188,7 +188,7 @@ class Duet:
         self.callers = Callers(world.machine, cluster, self._alive)
         self.troubles = MachineTroubles(world)
         self.marker = Marker(world, self.troubles)
-        self.callers.forgotten = lambda slot: len(self.marker.holders) > 1 and slot in self.troubles.forgotten
+        self.callers.forgotten = self._forgotten
         self.faults = 0
         self.wrong: list[str] = []
         self._came = trio.Event()
@@ -214,6 +214,11 @@ class Duet:
             await self._settle(before)
             nursery.cancel_scope.cancel()
         return [*self.wrong, *self.marker.wrong, *self.callers.wrong]
+
+    def _forgotten(self, slot: str) -> bool:
+        """Whether a power loss took a volume back while another one leads than who knew of it."""
+        self.marker.look()
+        return len(self.marker.holders) > 1 and slot in self.troubles.forgotten
 
     async def _alive(self) -> Controller:
         """The caller's sidecars mostly sit beside the controller that leads, and now and then beside the other one."""
