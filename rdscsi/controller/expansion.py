@@ -8,7 +8,7 @@ from rdscsi.controller.backend import Backend, Seen
 from rdscsi.controller.catalogue import Entry
 from rdscsi.controller.sources import refuse_pinned
 from rdscsi.errors import NotFound, OperationPending, OutOfSpace, Refused
-from rdscsi.journal import Json, Operation, VolumeRecord, changes
+from rdscsi.journal import Operation, VolumeRecord, changes
 from rdscsi.model import CapacityRange, Expansion
 from rdscsi.tags import Tag, TagState, render_tag
 
@@ -30,7 +30,7 @@ async def expand(backend: Backend, volume_id: str, wanted: CapacityRange) -> Exp
     seen = _ready(record, backend.seen(record, await backend.entry(slot)))
     size = sizes.grown(wanted, max(seen.item.size, seen.tag.size_bytes))
     await _refuse_early(backend, record, seen, size)
-    request: dict[str, Json] = {"size_bytes": size, **overtaken.stamp(backend, record)}
+    request = await overtaken.stamped(backend, record, KIND, {"size_bytes": size})
     async with backend.journal.operation(KIND, volume_id, request, supersedes=(KIND,)) as operation:
         return await carry_out(backend, operation)
 
@@ -46,7 +46,7 @@ async def carry_out(backend: Backend, operation: Operation) -> Expansion:
     try:
         with _promise(backend, record, seen, size):
             await operation.step("expand", f"from {seen.item.size} to {size} bytes")
-            entry = await _grow(backend, record, seen, size)
+            entry = await _retell(backend, record, seen, overtaken.beyond(operation, _sized(seen.tag, size)))
     except (Refused, OutOfSpace) as error:
         await _undo(backend, operation, record, error)
         raise
@@ -87,9 +87,8 @@ def _ready(record: VolumeRecord, seen: Seen) -> Seen:
     return seen
 
 
-async def _grow(backend: Backend, record: VolumeRecord, seen: Seen, size: int) -> Entry:
-    tag = seen.tag if seen.tag.size_bytes == size else seen.tag.evolve(size_bytes=size)
-    return await _retell(backend, record, seen, tag)
+def _sized(tag: Tag, size: int) -> Tag:
+    return tag if tag.size_bytes == size else tag.evolve(size_bytes=size)
 
 
 async def _retell(backend: Backend, record: VolumeRecord, seen: Seen, tag: Tag) -> Entry:
@@ -125,7 +124,7 @@ async def _undo(backend: Backend, operation: Operation, record: VolumeRecord, er
 async def tell_size(backend: Backend, record: VolumeRecord, entry: Entry) -> Entry:
     """Let the tag tell the size that the volume has."""
     seen = backend.seen(record, entry)
-    entry = await _grow(backend, record, seen, seen.item.size)
+    entry = await _retell(backend, record, seen, _sized(seen.tag, seen.item.size))
     after = backend.seen(record, entry)
     backend.expect(after.tag.size_bytes == after.item.size, "as large as its tag says", entry)
     return entry
@@ -134,7 +133,7 @@ async def tell_size(backend: Backend, record: VolumeRecord, entry: Entry) -> Ent
 async def regrow(backend: Backend, record: VolumeRecord, entry: Entry) -> Entry:
     """Grow a volume to the size that its tag tells already."""
     seen = backend.seen(record, entry)
-    entry = await _grow(backend, record, seen, seen.tag.size_bytes)
+    entry = await _retell(backend, record, seen, seen.tag)
     grown = backend.seen(record, entry)
     backend.expect(grown.item.size >= seen.tag.size_bytes, "as large as its tag says", entry)
     return entry

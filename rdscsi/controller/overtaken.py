@@ -4,12 +4,17 @@ A publish, unpublish or expansion takes down the generation of the tag that it w
 the volume. Its own change raises the generation by one, or not at all where all was as it wished. A tag that is further
 ahead, or says otherwise than the intent wished, was changed by what came after, which must not be turned back. A volume
 that another create made since is another one.
+
+So an intent that ends otherwise than by its own change, refused or superseded, leaves a tag that is past it.
 """
+
+from collections.abc import Mapping
 
 from rdscsi.controller.backend import Backend
 from rdscsi.controller.erasing import own_tag
 from rdscsi.errors import Abandoned
 from rdscsi.journal import Json, Operation, VolumeRecord, changes
+from rdscsi.journal.records import TOLD
 from rdscsi.tags import Tag, parse_tag
 
 PUBLISH = "publish"
@@ -17,6 +22,20 @@ UNPUBLISH = "unpublish"
 EXPAND = "expand"
 GENERATION = "generation"
 BACKING = "backing"
+PASSED = "passed"
+
+
+async def stamped(backend: Backend, record: VolumeRecord, kind: str, wanted: Mapping[str, Json]) -> dict[str, Json]:
+    """Return the request of an intent with what is taken down of its tag, and of the intent that it supersedes."""
+    request = {**wanted, **stamp(backend, record)}
+    found = await backend.journal.open_operation(record.volume_id)
+    if found is None or GENERATION not in found.request:
+        return request
+    asked = {key: value for key, value in found.request.items() if key != TOLD}
+    passed, generation = _passed(found.request), found.request[GENERATION]
+    if isinstance(generation, int) and (found.kind, asked) != (kind, request):
+        passed = max(passed, generation)
+    return {**request, TOLD: {PASSED: passed}} if passed else request
 
 
 def stamp(backend: Backend, record: VolumeRecord) -> dict[str, Json]:
@@ -32,9 +51,17 @@ def is_past(operation: Operation, tag: Tag) -> bool:
     generation = operation.request.get(GENERATION)
     if not isinstance(generation, int):
         return True  # an intent of before intents said this
-    if tag.operation != operation.request.get(BACKING) or tag.generation > generation + 1:
+    passed = _passed(operation.request)
+    if tag.operation != operation.request.get(BACKING) or tag.generation > max(generation + 1, passed + 2):
         return True
-    return tag.generation == generation + 1 and not _fulfils(operation, tag)
+    return tag.generation > generation and not _fulfils(operation, tag)
+
+
+def _passed(request: Mapping[str, Json]) -> int:
+    """Return the newest generation that a superseded intent was made for; 0 when there was none."""
+    told = request.get(TOLD)
+    passed = told.get(PASSED) if isinstance(told, dict) else None
+    return passed if isinstance(passed, int) else 0
 
 
 def _fulfils(operation: Operation, tag: Tag) -> bool:
@@ -53,6 +80,17 @@ def _fulfils(operation: Operation, tag: Tag) -> bool:
 def outdated(operation: Operation, tag: Tag) -> Tag:
     """Return the tag, moved on to where it tells of an intent that it is past: for one that is told to be refused."""
     while not is_past(operation, tag):
+        tag = tag.evolve()
+    return beyond(operation, tag)
+
+
+def beyond(operation: Operation, tag: Tag) -> Tag:
+    """Return the tag, moved on to where it is past every intent that this one superseded.
+
+    An old copy of the journal may hold such an intent open, whose caller has been told of the opposite since.
+    """
+    passed = _passed(operation.request)
+    while passed and tag.generation < passed + 2:
         tag = tag.evolve()
     return tag
 

@@ -10,7 +10,6 @@ from rdscsi.controller import fencing, overtaken
 from rdscsi.controller.backend import Backend, Seen
 from rdscsi.controller.catalogue import Entry
 from rdscsi.controller.evidence import NODE_META, Evidence, Witness
-from rdscsi.controller.overtaken import stamp
 from rdscsi.errors import AlreadyExists, NotFound, NotPermittedNow, OperationPending, Refused
 from rdscsi.journal import Json, Operation, VolumeRecord, changes
 from rdscsi.model import AccessMode, AccessType, PublishContext, PublishRequest, VolumeCapability
@@ -42,7 +41,7 @@ class Publications:
         backend.require_inventory()
         record = await backend.known(request.volume_id, slot)
         await self._refuse_early(record, request)
-        wanted = _intent(request) | stamp(backend, record)
+        wanted = await overtaken.stamped(backend, record, PUBLISH, _intent(request))
         async with backend.journal.operation(
             PUBLISH, request.volume_id, wanted, supersedes=(UNPUBLISH, PUBLISH)
         ) as operation:
@@ -63,14 +62,15 @@ class Publications:
         subnqn = names.subnqn(record.slot, admission.publication.epoch)
         await operation.step("export", f"{subnqn} for {request.node_id}")
         try:
-            entry = await self._export(record, seen.tag, admission.tag, subnqn)
+            tag = overtaken.beyond(operation, admission.tag)
+            entry = await self._export(record, seen.tag, tag, subnqn)
         except Refused as error:
             backend.catalogue.doubt(record.slot)
             await self._undo(operation, record, request.node_id, error)
             raise
         after = backend.seen(record, entry)
         exported = after.item.nvme_tcp_export and after.item.nvme_tcp_server_nqn == subnqn
-        backend.expect(exported and after.tag == admission.tag, f"exported as {subnqn}", entry)
+        backend.expect(exported and after.tag == tag, f"exported as {subnqn}", entry)
         resolved = [changes.put_meta(NODE_META + hashed_node(request.node_id), request.node_id)]
         await operation.finish(
             changes.put_volume(backend.described(record, after.tag, after.item)), *resolved, outcome=subnqn
@@ -88,7 +88,7 @@ class Publications:
             record = await backend.known(volume_id, slot)
         except NotFound:
             return
-        wanted: dict[str, Json] = {"node": node_id, **stamp(backend, record)}
+        wanted = await overtaken.stamped(backend, record, UNPUBLISH, {"node": node_id})
         async with backend.journal.operation(
             UNPUBLISH, volume_id, wanted, supersedes=(PUBLISH, UNPUBLISH), undoing=True
         ) as operation:
@@ -117,20 +117,21 @@ class Publications:
         backend = self._backend
         doubts = await self._witness.doubts_at_leaving(fencing.leaving(seen.tag, node_id), record.volume_id)
         tag = fencing.dismiss(seen.tag, node_id, filesystem_seen=bool(seen.item.fs), doubts=doubts)
-        if tag is None and seen.tag.active_nodes:
+        tag = overtaken.beyond(operation, tag or seen.tag)
+        if tag == seen.tag and tag.active_nodes:
             # Others are in, this node is not. Proven by a look: memory may be of before a loss (law 7).
             entry = await backend.look_at(record.slot)
             return entry, entry.tag == seen.tag
-        if tag is not None and tag.active_nodes:
+        if tag.active_nodes:
             entry = await self._leave_beside(operation, record, seen.tag, tag)
             return entry, entry.tag == tag
         # Without anybody in, the line proves that nothing is exported, or cuts what is.
         await operation.step("cut", node_id or "every node")
-        old, new = render_tag(seen.tag), render_tag(tag or seen.tag)
+        old, new = render_tag(seen.tag), render_tag(tag)
         line = partial(backend.device.unpublish, record.slot, old_tag=old, new_tag=new)
         entry = await backend.act(record.slot, line)
         after = backend.seen(record, entry)
-        if after.tag != (tag or seen.tag):
+        if after.tag != tag:
             return entry, False
         backend.expect(not after.item.nvme_tcp_export, "cut off", entry)
         backend.cut_off(record.slot)

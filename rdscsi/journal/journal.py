@@ -167,6 +167,10 @@ class Journal:
         """Return what is unfinished, oldest intent first; the live ones of this process too."""
         return await self._read(queries.open_operations)
 
+    async def open_operation(self, subject: str) -> OperationRecord | None:
+        """Return the open operation of a subject: there is one at most."""
+        return await self._read(partial(queries.open_operation, subject=subject))
+
     async def operations(self, limit: int = 100, state: OperationState | None = None) -> list[OperationRecord]:
         """Return operations, newest intent first, of one state or all."""
         return await self._read(partial(queries.operations, limit=limit, state=state))

@@ -58,6 +58,7 @@ _ABOUT = Prepared(
     .limit(_MOST)
 )
 _OPERATION = Prepared(_OPERATIONS.where(_o.id == _THIS))
+_OPEN_OF = Prepared(_OPERATIONS.where(_o.subject == _THIS, _o.state == schema.OPEN))
 _TRAIL = Prepared(sa.select(_s.at, _s.name, _s.detail).where(_s.operation_id == _THIS).order_by(_s.id))
 _VOLUMES = Prepared(sa.select(schema.volumes).order_by(schema.volumes.c.volume_id))
 _VOLUME = Prepared(sa.select(schema.volumes).where(schema.volumes.c.volume_id == _THIS))
@@ -83,6 +84,12 @@ _STAGE = Prepared(sa.select(schema.stages).where(schema.stages.c.volume_id == _T
 def open_operations(connection: sqlite3.Connection) -> list[OperationRecord]:
     """Return every open operation, oldest intent first: the order in which they are settled."""
     return [_operation(row) for row in _OPEN.all(connection)]
+
+
+def open_operation(connection: sqlite3.Connection, subject: str) -> OperationRecord | None:
+    """Return the open operation of a subject: there is one at most."""
+    row = _OPEN_OF.one(connection, {"this": subject})
+    return None if row is None else _operation(row)
 
 
 def operations(connection: sqlite3.Connection, *, limit: int, state: OperationState | None) -> list[OperationRecord]:

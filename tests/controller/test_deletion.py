@@ -6,6 +6,7 @@ import pytest
 from trio.testing import MockClock
 
 from rdscsi import names
+from rdscsi.controller import expansion
 from rdscsi.errors import (
     CapacityOutOfRange,
     InvalidRequest,
@@ -17,6 +18,7 @@ from rdscsi.errors import (
     Quarantined,
     Refused,
 )
+from rdscsi.journal import Json
 from rdscsi.model import GIB, MIB, CapacityRange
 from rdscsi.simulator.faults import Fault
 from rdscsi.testing.invariants import holdings
@@ -150,6 +152,63 @@ async def test_what_was_expanded_is_answered_again_when_the_pool_is_over_full(
         with space.promise("another", GIB, 0):
             space.saw(replace(space.pool, free=0))
             assert await controller.expand_volume(volume.volume_id, CapacityRange(100 * MIB), None) == grown
+
+
+async def test_an_expansion_past_the_pool_ends_one_that_is_open(world: World, autojump_clock: MockClock) -> None:
+    async with world.process() as process:
+        controller = process.controller
+        volume = await controller.create_volume(wish("pvc-1"))
+        world.faults.add("drop-before")
+        with pytest.raises(NotFinal):
+            await controller.expand_volume(volume.volume_id, CapacityRange(2 * GIB), None)
+        world.faults.clear()
+        with pytest.raises(OutOfSpace):
+            await controller.expand_volume(volume.volume_id, CapacityRange(4096 * GIB), None)
+        assert await process.journal.open_operations() == []
+        assert (await controller.get_volume(volume.volume_id)).capacity_bytes == volume.capacity_bytes
+
+
+async def test_an_expansion_past_the_pool_takes_back_a_size_that_is_told_alone(
+    world: World, autojump_clock: MockClock
+) -> None:
+    async with world.process() as process:
+        controller = process.controller
+        volume = await controller.create_volume(wish("pvc-1"))
+        slot = volume.volume_id.partition("/")[2]
+        told = world.machine.items()[slot].comment
+        larger = told.replace(f"size={volume.capacity_bytes}", f"size={2 * volume.capacity_bytes}")
+        world.appliance.run(f'/disk/set [find where slot={slot}] comment="{larger}"')
+        with pytest.raises(OutOfSpace):
+            await controller.expand_volume(volume.volume_id, CapacityRange(4096 * GIB), None)
+        assert f"size={volume.capacity_bytes} " in world.machine.items()[slot].comment
+        assert await process.journal.open_operations() == []
+
+
+async def test_space_that_was_made_meanwhile_is_seen_before_an_expansion_is_refused(
+    world: World, autojump_clock: MockClock
+) -> None:
+    async with world.process() as process:
+        controller = process.controller
+        volume = await controller.create_volume(wish("pvc-1"))
+        space = controller.backend.space
+        assert space.pool is not None
+        space.saw(replace(space.pool, free=0))
+        grown = await controller.expand_volume(volume.volume_id, CapacityRange(2 * GIB), None)
+        assert grown.capacity_bytes == 2 * GIB
+
+
+async def test_an_intent_of_an_earlier_version_is_refused_without_a_change(
+    world: World, autojump_clock: MockClock
+) -> None:
+    """It did not take down for which generation it was made: nothing tells whether it is past."""
+    async with world.process() as process:
+        volume = await process.controller.create_volume(wish("pvc-1"))
+        before = holdings(world.machine)
+        wanted: dict[str, Json] = {"size_bytes": 4096 * GIB}
+        with pytest.raises(OutOfSpace):
+            async with process.journal.operation(expansion.KIND, volume.volume_id, wanted) as operation:
+                await expansion.carry_out(process.controller.backend, operation)
+        assert holdings(world.machine) == before
 
 
 async def test_expansion_past_its_limit_or_the_pool_changes_nothing(world: World, autojump_clock: MockClock) -> None:

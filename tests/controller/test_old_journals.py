@@ -14,10 +14,11 @@ from trio.testing import MockClock
 
 from rdscsi.controller import publications
 from rdscsi.controller.catalogue import Entry
+from rdscsi.controller.controller import Controller
 from rdscsi.controller.overtaken import stamp
 from rdscsi.controller.publications import Publications
 from rdscsi.errors import NotFinal, NotPermittedNow, Quarantined, Refused
-from rdscsi.model import GIB, CapacityRange
+from rdscsi.model import GIB, CapacityRange, Volume
 from rdscsi.routeros.answers import Answer
 from rdscsi.simulator import ApplianceOptions, Behaviour, PoolOptions
 from rdscsi.simulator.faults import Fault
@@ -548,3 +549,67 @@ async def test_an_old_expansion_is_over_when_another_change_came_instead(
         await trio.sleep(200)
         assert await process.journal.open_operations() == []
         assert world.machine.items()[volume.volume_id.partition("/")[2]].size == volume.capacity_bytes
+
+
+@dataclasses.dataclass
+class Turn:
+    """A call whose appliance is out of reach, the opposite that supersedes it, and what is true in the end."""
+
+    first: Callable[[Controller, Volume], Awaitable[object]]
+    then: Callable[[Controller, Volume], Awaitable[object]]
+    published: bool = False
+
+
+async def _publish(controller: Controller, volume: Volume) -> None:
+    await controller.publish_volume(attach(volume, NODE_A))
+
+
+async def _unpublish(controller: Controller, volume: Volume) -> None:
+    await controller.unpublish_volume(volume.volume_id, NODE_A)
+
+
+async def _expand_far(controller: Controller, volume: Volume) -> None:
+    await controller.expand_volume(volume.volume_id, CapacityRange(2 * GIB), None)
+
+
+async def _expand_not(controller: Controller, volume: Volume) -> None:
+    await controller.expand_volume(volume.volume_id, CapacityRange(volume.capacity_bytes), None)
+
+
+@pytest.mark.parametrize(
+    "turn",
+    [
+        Turn(_publish, _unpublish),
+        Turn(_unpublish, _publish, published=True),
+        Turn(_expand_far, _expand_not),
+    ],
+    ids=["a publish by an unpublish", "an unpublish by a publish", "an expansion by a smaller one"],
+)
+async def test_an_old_intent_that_was_superseded_since_is_over(
+    turn: Turn, world: World, autojump_clock: MockClock
+) -> None:
+    """Found by a seed: what superseded it had nothing to change, so that nothing on the appliance told of it."""
+    async with world.process() as process:
+        volume = await process.controller.create_volume(wish("pvc-1"))
+        if turn.published:
+            await _publish(process.controller, volume)
+        world.faults.add("drop-before")
+        for _ in range(2):  # the second attempt is the same intent
+            with pytest.raises(NotFinal):
+                await turn.first(process.controller, volume)
+        [intent] = await process.journal.open_operations()
+        old = world.copied_journal("superseded")
+        world.faults.clear()
+        await turn.then(process.controller, volume)
+        assert await process.journal.open_operations() == []
+        [last] = [one for one in await process.journal.operations() if one.state == "done"][:1]
+        assert last.request["told"] == {"passed": intent.request["generation"]}
+    async with world.process(old) as process:
+        [found] = await process.journal.open_operations()
+        assert found.id == intent.id
+        await trio.sleep(200)
+        assert await process.journal.open_operations() == []
+        assert len(_exported(world)) == turn.published
+        assert world.machine.items()[volume.volume_id.partition("/")[2]].size == volume.capacity_bytes
+        await _unpublish(process.controller, volume)
+        assert _exported(world) == []

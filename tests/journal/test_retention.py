@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from journal_sample import VOLUME
 
 from rdscsi.journal import Retention, changes, migrations, queries, schema
-from rdscsi.journal.engine import connect, make_engine
+from rdscsi.journal.engine import WRITE, connect, make_engine, transaction
 from rdscsi.journal.prepared import Prepared
 from rdscsi.journal.retention import prune, thin_trail
 
@@ -101,8 +101,9 @@ def test_it_goes_in_batches(connection: sqlite3.Connection) -> None:
 
 def test_a_file_that_grows_too_large_loses_history_before_its_time(connection: sqlite3.Connection) -> None:
     start(connection)
-    for number in range(400):
-        add(connection, number, closed_at=float(number), steps=20)
+    with transaction(connection, begin=WRITE):  # one by one they would wait for the disk thousands of times
+        for number in range(400):
+            add(connection, number, closed_at=float(number), steps=20)
     bound = 300 << 10
     for _ in range(40):
         prune(connection, Retention(bytes=bound, batch=20), now=500.0)

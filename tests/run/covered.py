@@ -26,7 +26,7 @@ WHOLE = (
             *("abandoning", "boots", "catalogue", "creation", "deletion", "erasing", "expansion", "fencing"),
             *("inventory", "judgement", "keeper", "leadership", "overtaken", "publications", "repairs"),
             *("requests", "settling", "snapshot_catalogue", "snapshot_creation", "snapshot_deletion"),
-            *("snapshot_inventory", "snapshot_resolving", "sources"),
+            *("snapshot_inventory", "snapshot_resolving", "snapshot_survey", "sources", "unnamed"),
         )
     ),
     *(

@@ -46,15 +46,27 @@ def test_two_paths_make_one_disk(target: Target) -> None:
 
 
 def test_a_name_and_a_device_number_are_used_again_for_another_volume(target: Target) -> None:
-    first, second = target.volume(), target.volume()
-    node = connected(first.nqn)
-    number, sequence = (read(Path("/sys/block") / node.name / name) for name in ("dev", "diskseq"))
-    initiator.disconnect(first.nqn)
+    """The name at once; the number is one of two, of the disk and of its hidden path, as the kernel frees them."""
+    volumes = [target.volume() for _ in range(3)]
+    nodes, seen = set(), []
+    for turn in range(9):
+        volume = volumes[turn % 3]
+        node = connected(volume.nqn)
+        nodes.add(node)
+        seen.append((volume.nqn, *_number_and_sequence(node)))
+        initiator.disconnect(volume.nqn)
+        _wait_gone(node)
+    assert len(nodes) == 1
+    assert len({sequence for _, _, sequence in seen}) == len(seen)
+    assert len({(nqn, number) for nqn, number, _ in seen}) > len({number for _, number, _ in seen})
+
+
+def _wait_gone(node: Path) -> None:
     wait_for(lambda: not node.exists())
-    again = connected(second.nqn)
-    assert again == node
-    assert read(Path("/sys/block") / node.name / "dev") == number
-    assert read(Path("/sys/block") / node.name / "diskseq") != sequence
+
+
+def _number_and_sequence(node: Path) -> tuple[str, str]:
+    return read(Path("/sys/block") / node.name / "dev"), read(Path("/sys/block") / node.name / "diskseq")
 
 
 def test_a_new_export_of_the_same_file_has_another_uuid(target: Target) -> None:
