@@ -48,8 +48,10 @@ async def carry_out(backend: Backend, operation: Operation) -> Expansion:
             await operation.step("expand", f"from {seen.item.size} to {size} bytes")
             entry = await _retell(backend, record, seen, overtaken.beyond(operation, _sized(seen.tag, size)))
     except (Refused, OutOfSpace) as error:
-        await _undo(backend, operation, record, error)
-        raise
+        grown_before = await _undo(backend, operation, record, size, error)
+        if grown_before is None:
+            raise
+        entry = grown_before
     after = backend.seen(record, entry)
     backend.expect(after.item.size >= size, f"at least {size} bytes large", entry)
     grown = backend.described(record, after.tag, after.item)
@@ -104,14 +106,18 @@ async def _retell(backend: Backend, record: VolumeRecord, seen: Seen, tag: Tag) 
     return await backend.act(record.slot, line)
 
 
-async def _undo(backend: Backend, operation: Operation, record: VolumeRecord, error: Refused) -> None:
-    """Let the tag tell the size that the appliance shows, then close the operation.
+async def _undo(
+    backend: Backend, operation: Operation, record: VolumeRecord, size: int, error: Refused
+) -> Entry | None:
+    """Let the tag tell the size that the appliance shows, then close the operation; None then.
 
     The tag moves on in any case: an old copy of the journal may hold the intent open, and would grow the volume to a
-    size that nobody knows any more (law 5).
+    size that nobody knows any more (law 5). What an earlier attempt had grown already is returned, and nothing undone.
     """
     entry = await backend.look_at(record.slot)
     seen = backend.seen(record, entry)
+    if min(seen.tag.size_bytes, seen.item.size) >= size:
+        return entry
     if seen.tag.size_bytes != seen.item.size or not overtaken.is_past(operation, seen.tag):
         await operation.step("undo", str(error))
         tag = overtaken.outdated(operation, seen.tag.evolve(size_bytes=seen.item.size))
@@ -119,6 +125,7 @@ async def _undo(backend: Backend, operation: Operation, record: VolumeRecord, er
         seen = backend.seen(record, entry)
         backend.expect((seen.tag, seen.item.size) == (tag, tag.size_bytes), "as the refused intent's end", entry)
     await operation.fail(error, changes.put_volume(backend.described(record, seen.tag, seen.item)))
+    return None
 
 
 async def tell_size(backend: Backend, record: VolumeRecord, entry: Entry) -> Entry:

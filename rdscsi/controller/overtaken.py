@@ -26,16 +26,18 @@ PASSED = "passed"
 
 
 async def stamped(backend: Backend, record: VolumeRecord, kind: str, wanted: Mapping[str, Json]) -> dict[str, Json]:
-    """Return the request of an intent with what is taken down of its tag, and of the intent that it supersedes."""
-    request = {**wanted, **stamp(backend, record)}
+    """Return the request of an intent with what is taken down of its tag, and of the intent that it supersedes.
+
+    Whoever wishes the same as an intent that is open gets that one's request: it is taken up, as it was meant.
+    """
     found = await backend.journal.open_operation(record.volume_id)
-    if found is None or GENERATION not in found.request:
+    request = {**wanted, **stamp(backend, record)}
+    generation = found.request.get(GENERATION) if found is not None else None
+    if found is None or not isinstance(generation, int):
         return request
-    asked = {key: value for key, value in found.request.items() if key != TOLD}
-    passed, generation = _passed(found.request), found.request[GENERATION]
-    if isinstance(generation, int) and (found.kind, asked) != (kind, request):
-        passed = max(passed, generation)
-    return {**request, TOLD: {PASSED: passed}} if passed else request
+    if found.kind == kind and {**found.request, **wanted} == found.request and found.request[BACKING] == record.backing:
+        return dict(found.request)
+    return {**request, TOLD: {PASSED: max(_passed(found.request), generation)}}
 
 
 def stamp(backend: Backend, record: VolumeRecord) -> dict[str, Json]:

@@ -197,6 +197,39 @@ async def test_space_that_was_made_meanwhile_is_seen_before_an_expansion_is_refu
         assert grown.capacity_bytes == 2 * GIB
 
 
+async def test_an_expansion_that_was_carried_out_is_taken_up_and_sends_nothing_that_could_be_refused(
+    world: World, autojump_clock: MockClock
+) -> None:
+    """Found by seeds: it superseded itself, moved the tag on, and was refused although the volume had grown."""
+    async with world.process() as process:
+        controller = process.controller
+        volume = await controller.create_volume(wish("pvc-1"))
+        world.faults.add("drop-after", contains="file-size=", times=1)
+        with pytest.raises(NotFinal):
+            await controller.expand_volume(volume.volume_id, CapacityRange(2 * GIB), None)
+        [intent] = await process.journal.open_operations()
+        world.faults.add("refuse", contains="file-size=", times=1)
+        grown = await controller.expand_volume(volume.volume_id, CapacityRange(2 * GIB), None)
+        assert grown.capacity_bytes == 2 * GIB
+        ended = await process.journal.operation_record(intent.id)
+        assert ended is not None
+        assert (ended.state, ended.attempts) == ("done", 2)
+
+
+async def test_a_size_that_the_volume_has_is_not_refused(world: World, autojump_clock: MockClock) -> None:
+    """It supersedes an expansion whose end is open, so that the tag has to move on; that is refused."""
+    async with world.process() as process:
+        controller = process.controller
+        volume = await controller.create_volume(wish("pvc-1"))
+        world.faults.add("drop-before", contains="file-size=", times=1)
+        with pytest.raises(NotFinal):
+            await controller.expand_volume(volume.volume_id, CapacityRange(2 * GIB), None)
+        world.faults.add("refuse", contains="file-size=", times=1)
+        grown = await controller.expand_volume(volume.volume_id, CapacityRange(volume.capacity_bytes), None)
+        assert grown.capacity_bytes == volume.capacity_bytes
+        assert await process.journal.open_operations() == []
+
+
 async def test_an_intent_of_an_earlier_version_is_refused_without_a_change(
     world: World, autojump_clock: MockClock
 ) -> None:

@@ -230,13 +230,13 @@ def made_again_by_another_id(patches: Patches) -> None:
 
 
 def expansion_believed(patches: Patches) -> None:
-    async def grow(backend_: Any, record: Any, seen: Any, size: int) -> Any:
+    async def retell(backend_: Any, record: Any, seen: Any, tag: Any) -> Any:
         entry = backend_.catalogue.entry(record.slot)
-        entry.item = replace(seen.item, size=size)
-        entry.tag = seen.tag.evolve(size_bytes=size)
+        entry.item = replace(seen.item, size=tag.size_bytes)
+        entry.tag = tag
         return entry
 
-    patches.put(expansion, "_grow", grow)
+    patches.put(expansion, "_retell", retell)
 
 
 def deleting_forgotten(patches: Patches) -> None:
@@ -275,7 +275,7 @@ def not_doubted_after_a_lost_reply(patches: Patches) -> None:
 
 
 def refused_expansion_not_undone(patches: Patches) -> None:
-    async def undo(backend_: Any, open_: Any, record: Any, error: Any) -> None:
+    async def undo(backend_: Any, open_: Any, record: Any, size: Any, error: Any) -> None:
         await open_.fail(error)
 
     patches.put(expansion, "_undo", undo)
