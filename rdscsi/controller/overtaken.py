@@ -35,7 +35,7 @@ async def stamped(backend: Backend, record: VolumeRecord, kind: str, wanted: Map
     generation = found.request.get(GENERATION) if found is not None else None
     if found is None or not isinstance(generation, int):
         return request
-    if found.kind == kind and {**found.request, **wanted} == found.request and found.request[BACKING] == record.backing:
+    if found.kind == kind and {**found.request, **wanted, BACKING: record.backing} == found.request:
         return dict(found.request)
     return {**request, TOLD: {PASSED: max(_passed(found.request), generation)}}
 
