@@ -164,7 +164,7 @@ async def violations(
     wrong += _leaves(now, records) if memory is Memory.WHOLE else []
     # A file that outlived its item and every record is for a person to add again: nothing is lost.
     kept = {volume_id for volume_id in promises.exists if memory is not Memory.WHOLE and _has_file(now, volume_id)}
-    wrong += _promises(promises, records, kept)
+    wrong += _promises(promises, records, kept, old=memory in _OLD)
     snapshots = {record.snapshot_id: record for record in await journal.snapshots()}
     for missing in [one for one in snapshots.values() if one.quarantine.startswith(LOST)]:
         if _taken(missing.leaf, lost):
@@ -276,7 +276,9 @@ def _has_file(now: Holdings, volume_id: str) -> bool:
     return any(volume_id.partition("/")[2] in leaf for leaf in now.leaves)
 
 
-def _promises(promises: Promises, records: Mapping[str, VolumeRecord], kept: Collection[str]) -> Iterator[str]:
+def _promises(
+    promises: Promises, records: Mapping[str, VolumeRecord], kept: Collection[str], *, old: bool
+) -> Iterator[str]:
     found = {record.volume_id: record for record in records.values()}
     for volume_id, size in promises.exists.items():
         if promises.doubtful(volume_id, Aspect.EXISTS) or (volume_id in kept and volume_id not in found):
@@ -289,7 +291,9 @@ def _promises(promises: Promises, records: Mapping[str, VolumeRecord], kept: Col
         if volume_id in found and not promises.doubtful(volume_id, Aspect.EXISTS):
             yield f"{volume_id}: was acknowledged as deleted and is there"
     for volume_id, nodes in promises.published.items():
-        if promises.doubtful(volume_id, Aspect.PUBLISHED) or volume_id not in found:
+        # A delete whose end is open took the item, and the tag that told an old journal who had left.
+        deleting = old and promises.doubtful(volume_id, Aspect.EXISTS)
+        if deleting or promises.doubtful(volume_id, Aspect.PUBLISHED) or volume_id not in found:
             continue
         tag = parse_tag(found[volume_id].tag)
         active = tuple(node.node for node in tag.active_nodes) if tag else ()

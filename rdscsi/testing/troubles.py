@@ -65,4 +65,4 @@ class MachineTroubles:
         gone = leaves - machine.leaves()
         self.taken_back |= gone
         self.forgotten |= before.differing(holdings(machine))
-        self.forgotten |= {leaf.rpartition("/")[2].partition(".")[0] for leaf in gone}
+        self.forgotten |= {leaf.rpartition("/")[2].partition(".")[0] for leaf in leaves ^ machine.leaves()}

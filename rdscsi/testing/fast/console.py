@@ -149,6 +149,7 @@ class FastConsole:
         """See `Console.execute`."""
         assert isinstance(body, FastLine), "the model runs lines of its own program"
         started = trio.current_time()
+        body.stamp = self._link.stamp()  # now: whoever made the line may lay the token down before it is sent
         sent: list[FastLine] = []
         with trio.move_on_after(deadline):
             async with self._limiter:
@@ -167,7 +168,6 @@ class FastConsole:
         self._before()
         await self._unless_dead()
         sent.append(line)
-        line.stamp = self._link.stamp()
         ran = self._sessions.attempt(line)
         self._after()
         await self._unless_dead()
