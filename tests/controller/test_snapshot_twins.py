@@ -6,7 +6,8 @@ from snapshots_rig import leaves, snapshot_record, taken
 from trio.testing import MockClock
 
 from rdscsi.errors import OperationPending
-from rdscsi.names import parse_snapshot_backing
+from rdscsi.names import Backing, parse_snapshot_backing
+from rdscsi.routeros.answers import Answer
 from rdscsi.testing.world import Process, World
 
 
@@ -82,7 +83,7 @@ async def test_a_crash_before_the_other_is_removed_leaves_it_to_the_next_process
         device = process.controller.backend.device
         remove = device.remove
 
-        async def dying(backing, *, old_tag, new_tag):  # type: ignore[no-untyped-def]
+        async def dying(backing: Backing, *, old_tag: str, new_tag: str) -> Answer:
             if backing.name == twin and not after:
                 world.crash()
             answer = await remove(backing, old_tag=old_tag, new_tag=new_tag)
