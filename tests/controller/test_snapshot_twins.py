@@ -5,6 +5,7 @@ import trio
 from snapshots_rig import leaves, snapshot_record, taken
 from trio.testing import MockClock
 
+from rdscsi.controller.snapshot_survey import SnapshotSurvey
 from rdscsi.errors import OperationPending
 from rdscsi.names import Backing, parse_snapshot_backing
 from rdscsi.routeros.answers import Answer
@@ -54,6 +55,18 @@ async def test_one_that_no_inventory_has_shown_is_found_after_a_start(world: Wor
         await add_twin(world, process, snapshot.snapshot_id)
         await process.controller.delete_snapshot(snapshot.snapshot_id)
         assert snapshots(world) == []
+
+
+async def test_without_an_inventory_it_looks_itself_and_once(world: World, autojump_clock: MockClock) -> None:
+    async with world.process() as process:
+        _, snapshot = await taken(process)
+        record = await snapshot_record(process, snapshot.snapshot_id)
+        backend = process.controller.backend
+        survey = SnapshotSurvey(backend.device, backend.options.cluster_id)
+        assert [one.name for one in await survey.of(record.slot)] == [record.leaf]
+        world.faults.add("drop-before")
+        assert [one.name for one in await survey.of(record.slot)] == [record.leaf]
+        assert await survey.of("another") == []
 
 
 async def test_while_former_lines_may_act_nothing_is_said_of_who_bears_the_id(
