@@ -54,9 +54,12 @@ class SnapshotSurvey:
         Raises NotFinal, also when something may still come.
         """
         async with self._looking:
-            if self._term is None or self._term != self._device.marker:
+            if not self._is_of_this_term():
                 term = self.begin()
                 self.take(await self._device.inventory(), term)
-            if self._term is None or self._term != self._device.marker:
-                raise OperationPending(f"{slot}: lines of another controller, or of a former start, may still act")
+        if not self._is_of_this_term():
+            raise OperationPending(f"{slot}: lines of another controller, or of a former start, may still act")
         return list(self._found.get(slot, ()))
+
+    def _is_of_this_term(self) -> bool:
+        return self._term is not None and self._term == self._device.marker
