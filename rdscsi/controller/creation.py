@@ -34,6 +34,8 @@ from rdscsi.routeros.lines import NewCopy, NewVolume
 from rdscsi.tags import NO_SOURCE, Tag, TagState, name_hash, parse_tag, render_tag, source_word
 
 KIND = "create"
+_MADE = 2
+"""The generation of a tag that a create has made ready; every later change raises it."""
 CLAIM = "claim"
 """What an intent keeps of the claim that a volume is for: `namespace/name`, among what was told beside the request."""
 
@@ -74,7 +76,9 @@ async def create(backend: Backend, request: VolumeRequest) -> Volume:
         wanted[TOLD] = {CLAIM: f"{request.claim.namespace}/{request.claim.name}"}
     intend = partial(_intend, backend, request, slot, record)
     async with backend.journal.operation(KIND, backend.volume_id(slot), wanted, changes=intend) as operation:
-        return _answered(await carry_out(backend, operation), request)
+        volume = await carry_out(backend, operation)
+    _refuse_other_size(request, volume.capacity_bytes)
+    return _answered(volume, request)
 
 
 async def _intended(backend: Backend, slot: str, request: VolumeRequest) -> int | None:
@@ -157,12 +161,7 @@ async def _confirm(backend: Backend, record: VolumeRecord, request: VolumeReques
         raise OperationPending(f"{record.volume_id} is {seen.tag.state.value}")
     if not _same(seen.tag, request):
         raise AlreadyExists(f"a volume named {request.name!r} exists with other parameters or another content source")
-    wanted = request.capacity_range
-    if not sizes.fits(seen.item.size, wanted):
-        raise AlreadyExists(
-            f"a volume named {request.name!r} exists with {seen.item.size} bytes; asked for were at least "
-            f"{wanted.required_bytes} and at most {wanted.limit_bytes or 'any'}"
-        )
+    _refuse_other_size(request, seen.item.size)
     if await backend.journal.get_meta(UNCLAIMED_META + record.backing) is not None:
         await backend.journal.commit(changes.drop_meta(UNCLAIMED_META + record.backing))
     return _answered(Volume(record.volume_id, seen.item.size), request)
@@ -171,6 +170,15 @@ async def _confirm(backend: Backend, record: VolumeRecord, request: VolumeReques
 def _answered(volume: Volume, request: VolumeRequest) -> Volume:
     """Add what the request itself says; nothing has to remember it, for a repeated request is the same (law 5)."""
     return replace(volume, source=request.source, volume_context=tuning.context(request.parameters))
+
+
+def _refuse_other_size(request: VolumeRequest, size: int) -> None:
+    wanted = request.capacity_range
+    if not sizes.fits(size, wanted):
+        raise AlreadyExists(
+            f"a volume named {request.name!r} exists with {size} bytes; asked for were at least "
+            f"{wanted.required_bytes} and at most {wanted.limit_bytes or 'any'}"
+        )
 
 
 async def carry_out(backend: Backend, operation: Operation) -> Volume:
@@ -183,6 +191,8 @@ async def carry_out(backend: Backend, operation: Operation) -> Volume:
         entry = await backend.look_at(record.slot, record.backing)
         await _refuse_remains(backend, operation, record, entry)
         entry = await _unexported(backend, record, entry)
+        if _changed_since(record, entry):
+            return await finish(backend, operation, record, entry)
     if not made(record, entry, size):
         try:
             entry = await _make(backend, operation, record, size)
@@ -195,6 +205,15 @@ async def carry_out(backend: Backend, operation: Operation) -> Volume:
         # Finished, it would count as handed out, and nobody could tell it from a volume that somebody has (ADR 0006).
         raise OperationPending(f"{operation.subject} is ready, and nobody waits for it any more: its caller has to ask")
     return await finish(backend, operation, record, entry)
+
+
+def _changed_since(record: VolumeRecord, entry: Entry) -> bool:
+    """Tell whether the volume was grown or published after it was made: a journal that knows more handed it out.
+
+    Whatever it is now, it is not what this create would make, and waiting for that would never end.
+    """
+    tag = own_tag(record, entry)
+    return tag is not None and ready(record, entry) and tag.generation > _MADE
 
 
 async def _unexported(backend: Backend, record: VolumeRecord, entry: Entry) -> Entry:
@@ -304,7 +323,7 @@ def _new_volume(backend: Backend, record: VolumeRecord, request: Mapping[str, Js
     creating = Tag(
         state=TagState.CREATING,
         operation=record.backing,
-        generation=1,
+        generation=_MADE - 1,
         name_hash=name_hash(str(request["name"])),
         request_hash=str(request["request_hash"]),
         size_bytes=size,

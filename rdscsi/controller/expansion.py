@@ -69,7 +69,7 @@ async def _refuse_early(backend: Backend, record: VolumeRecord, seen: Seen, size
         with _promise(backend, record, seen, size):
             return
     except OutOfSpace:
-        if any(one.subject == record.volume_id for one in await backend.journal.open_operations()):
+        if await backend.journal.open_operation(record.volume_id) is not None:
             return
     seen = _ready(record, backend.seen(record, await backend.look_at(record.slot)))
     if seen.tag.size_bytes == seen.item.size:

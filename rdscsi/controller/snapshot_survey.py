@@ -49,9 +49,9 @@ class SnapshotSurvey:
         self._term, self._found = term, found
 
     async def of(self, slot: str) -> list[SnapshotBacking]:
-        """Return all that bears a slot and was not made by this process in this term.
+        """Return all that bore a slot at that look; what this process has made or removed since is not told.
 
-        Raises NotFinal, also when something may still come.
+        Raises NotFinal, also while former holders may still add to it.
         """
         async with self._looking:
             if not self._is_of_this_term():

@@ -11,8 +11,8 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from rdscsi.errors import NotFinal, Quarantined
-from rdscsi.model import GIB
+from rdscsi.errors import AlreadyExists, NotFinal, Quarantined
+from rdscsi.model import GIB, MIB, CapacityRange
 from rdscsi.simulator import ApplianceOptions, Behaviour, PoolOptions
 from rdscsi.simulator.faults import Fault
 from rdscsi.simulator.storage.disks import Disk
@@ -76,6 +76,33 @@ async def test_an_old_open_create_does_not_erase_the_volume_in_use(world: World,
         await trio.sleep(world.options.abandon_after + 2 * world.options.refresh_every)
         assert _disk(world, volume.volume_id) is not None
         assert await process.controller.create_volume(wish("pvc-1")) == volume
+
+
+@pytest.mark.parametrize("published", [False, True], ids=["grown", "grown and published"])
+async def test_a_create_that_an_old_journal_has_open_is_answered_with_what_became_of_the_volume(
+    published: bool, world: World, autojump_clock: MockClock
+) -> None:
+    """Found by a seed: the volume was to be as large as when it was made, for ever."""
+    asked = wish("pvc-1", 64 * MIB)
+    async with world.process() as process:
+        world.faults.add("drop-after", contains="/disk/add", times=1)
+        with pytest.raises(NotFinal):
+            await process.controller.create_volume(asked)
+        old = world.copied_journal("creating")
+        volume = await settle(lambda: process.controller.create_volume(asked))
+        await process.controller.expand_volume(volume.volume_id, CapacityRange(GIB), None)
+        if published:
+            await process.controller.publish_volume(attach(volume, NODE_A))
+        exported = _exported(world)
+    async with world.process(old) as process:
+        limited = wish("pvc-1", 64 * MIB, limit_bytes=128 * MIB)
+        with pytest.raises(AlreadyExists, match="exists with 1073741824 bytes"):
+            await settle(lambda: process.controller.create_volume(limited))
+        assert await process.journal.open_operations() == []
+        assert (await process.controller.create_volume(asked)).capacity_bytes == GIB
+        assert _exported(world) == exported
+        await process.controller.unpublish_volume(volume.volume_id, NODE_A)
+        await process.controller.delete_volume(volume.volume_id)
 
 
 async def test_a_volume_that_was_deleted_since_is_not_made_anew(world: World, autojump_clock: MockClock) -> None:
